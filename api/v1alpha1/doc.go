@@ -1,0 +1,11 @@
+// Package v1alpha1 holds the objects that users of Sluice write and read:
+// Rollout, AnalysisRun, RolloutAction and MetricProvider.
+//
+// The doc comment of a field is its reference documentation: it states the
+// unit, the default, the bounds and what happens at the edges.
+//
+// +kubebuilder:object:generate=true
+// +kubebuilder:ac:generate=true
+// +kubebuilder:ac:output:package="applyconfiguration"
+// +groupName=sluice.dev
+package v1alpha1

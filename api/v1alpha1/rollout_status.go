@@ -1,0 +1,248 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// RolloutStatus is what Sluice did and sees.
+type RolloutStatus struct {
+	// conditions tell where the Rollout stands. See the Condition constants.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// observedGeneration is the generation of the spec that the status speaks of.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// replicas is the number of stable's pods: what an autoscaler must see.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Replicas int32 `json:"replicas"`
+
+	// selector matches stable's pods, in the form that an autoscaler needs.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	Selector string `json:"selector,omitempty"`
+
+	// stable is the revision that has the traffic which the canary does not have.
+	// +optional
+	Stable *RevisionStatus `json:"stable,omitempty"`
+
+	// canary is the revision that is being released, or the one that was aborted
+	// last.
+	// +optional
+	Canary *RevisionStatus `json:"canary,omitempty"`
+
+	// attempt counts how often the canary's revision was started: 1, and one more
+	// with every retry.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Attempt int32 `json:"attempt,omitempty"`
+
+	// step is where the release is. Absent without a release in progress.
+	// +optional
+	Step *StepStatus `json:"step,omitempty"`
+
+	// abort tells why the canary was aborted. Absent unless it was.
+	// +optional
+	Abort *AbortStatus `json:"abort,omitempty"`
+
+	// traffic is the split that was last asked for.
+	// +optional
+	Traffic *TrafficStatus `json:"traffic,omitempty"`
+
+	// draining lists the ReplicaSets that no traffic is routed to and that wait
+	// for their drain time.
+	// +optional
+	// +listType=map
+	// +listMapKey=revision
+	// +kubebuilder:validation:MaxItems=64
+	Draining []DrainStatus `json:"draining,omitempty"`
+
+	// appliedActions are the UIDs of actions whose effect is in this status while
+	// their own status does not say so yet.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	AppliedActions []types.UID `json:"appliedActions,omitempty"`
+
+	// lastTransition is the newest entry of history.
+	// +optional
+	LastTransition *Transition `json:"lastTransition,omitempty"`
+
+	// history lists the latest 20 transitions, oldest first.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	History []Transition `json:"history,omitempty"`
+}
+
+// RevisionStatus tells about the pods and the traffic of one revision.
+type RevisionStatus struct {
+	// revision is the value of the label pod-template-hash on its pods.
+	// +required
+	// +kubebuilder:validation:MaxLength=63
+	Revision string `json:"revision"`
+	// replicaSet is the name of its ReplicaSet.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	ReplicaSet string `json:"replicaSet,omitempty"`
+	// replicas is the number of its pods.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Replicas int32 `json:"replicas"`
+	// available is the number of its pods that are available.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Available int32 `json:"available"`
+	// proven is the number of pods with which it last carried all traffic: what
+	// its return needs. Only for stable.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Proven int32 `json:"proven,omitempty"`
+	// weight is the percentage of requests that the routes give it now.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
+	Weight int32 `json:"weight"`
+}
+
+// StepStatus tells where in the steps a release is.
+type StepStatus struct {
+	// index of the step, from 0. The number of steps itself stands for the final
+	// move of all traffic to the canary.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=50
+	Index int32 `json:"index"`
+	// name of the step; "promotion" for the final move.
+	// +required
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+	// weight of the step, kept so that a release continues at the right place when
+	// the steps are edited.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
+	Weight int32 `json:"weight"`
+	// enteredAt is when the step became current.
+	// +required
+	EnteredAt metav1.MicroTime `json:"enteredAt"`
+	// inForceSince is when the step's weight was observed in force. Bake and
+	// analysis count from here. Absent until then.
+	// +optional
+	InForceSince *metav1.MicroTime `json:"inForceSince,omitempty"`
+	// progress is the most canary pods that were available in this step.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Progress int32 `json:"progress,omitempty"`
+	// progressAt is when progress last rose. The progress deadline counts from
+	// here.
+	// +optional
+	ProgressAt *metav1.MicroTime `json:"progressAt,omitempty"`
+}
+
+// AbortStatus tells why and when a canary was aborted.
+type AbortStatus struct {
+	// reason is one of the Reason constants.
+	// +required
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason"`
+	// message says what was seen, and by whom it was decided.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+	// at is when it was decided.
+	// +required
+	At metav1.MicroTime `json:"at"`
+	// step is the name of the step in which it was decided.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Step string `json:"step,omitempty"`
+}
+
+// TrafficStatus is a split that was asked for.
+type TrafficStatus struct {
+	// stableRevision is what the stable destination selects.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	StableRevision string `json:"stableRevision,omitempty"`
+	// canaryRevision is what the canary destination selects.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	CanaryRevision string `json:"canaryRevision,omitempty"`
+	// weight is the percentage of requests to the canary destination.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
+	Weight int32 `json:"weight"`
+	// since is when it was asked for.
+	// +required
+	Since metav1.MicroTime `json:"since"`
+}
+
+// DrainStatus tells since when a ReplicaSet has had no traffic.
+type DrainStatus struct {
+	// revision of the ReplicaSet.
+	// +required
+	// +kubebuilder:validation:MaxLength=63
+	Revision string `json:"revision"`
+	// since is when it was first seen without traffic.
+	// +required
+	Since metav1.MicroTime `json:"since"`
+}
+
+// Transition is a change of a release that a person would want to read about.
+type Transition struct {
+	// at is when it happened.
+	// +required
+	At metav1.MicroTime `json:"at"`
+	// type of the transition.
+	// +required
+	Type TransitionType `json:"type"`
+	// revision that it concerns.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Revision string `json:"revision,omitempty"`
+	// step that was entered or in which it happened.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Step string `json:"step,omitempty"`
+	// reason is one of the Reason constants.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason,omitempty"`
+	// message says why, with the numbers behind it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+}
+
+// TransitionType is the kind of a transition.
+//
+// +kubebuilder:validation:Enum=Deployed;Started;StepEntered;Promoted;Aborted;Retried;Superseded;RolledBack
+type TransitionType string
+
+const (
+	// TransitionDeployed: the first revision got all traffic.
+	TransitionDeployed TransitionType = "Deployed"
+	// TransitionStarted: a new revision became the canary.
+	TransitionStarted TransitionType = "Started"
+	// TransitionStepEntered: a step became current.
+	TransitionStepEntered TransitionType = "StepEntered"
+	// TransitionPromoted: the canary became stable.
+	TransitionPromoted TransitionType = "Promoted"
+	// TransitionAborted: traffic goes back to stable.
+	TransitionAborted TransitionType = "Aborted"
+	// TransitionRetried: an aborted revision starts again.
+	TransitionRetried TransitionType = "Retried"
+	// TransitionSuperseded: a newer revision replaced the canary.
+	TransitionSuperseded TransitionType = "Superseded"
+	// TransitionRolledBack: the spec went back to stable's template.
+	TransitionRolledBack TransitionType = "RolledBack"
+)

@@ -1,0 +1,333 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// Rollout describes a service's release once: its pods, how traffic moves to a
+// new revision step by step, and what must hold on the way.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:subresource:scale:specpath=.spec.replicas,statuspath=.status.replicas,selectorpath=.status.selector
+// +kubebuilder:resource:shortName=ro,categories=sluice
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Step",type=string,JSONPath=`.status.step.name`
+// +kubebuilder:printcolumn:name="Weight",type=integer,JSONPath=`.status.canary.weight`
+// +kubebuilder:printcolumn:name="Stable",type=string,JSONPath=`.status.stable.revision`
+// +kubebuilder:printcolumn:name="Canary",type=string,JSONPath=`.status.canary.revision`
+// +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 52",message="the name may have at most 52 characters, so that names of ReplicaSets and pods fit"
+type Rollout struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard object's metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+	// spec is what the user wants. Controllers never write it.
+	// +required
+	Spec RolloutSpec `json:"spec"`
+	// status is what Sluice did and sees.
+	// +optional
+	Status RolloutStatus `json:"status,omitempty"`
+}
+
+// RolloutList is a list of Rollouts.
+//
+// +kubebuilder:object:root=true
+type RolloutList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Rollout `json:"items"`
+}
+
+// RolloutSpec is what the user wants.
+type RolloutSpec struct {
+	// replicas is the number of pods that carry all of the service's traffic.
+	// Default 1. A HorizontalPodAutoscaler may own it through the scale
+	// subresource: leave it out of your manifests then.
+	// +optional
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100000
+	Replicas *int32 `json:"replicas,omitempty"`
+
+	// selector matches the pods of this Rollout, of every revision. It must match
+	// the labels of the pod template and no other workload's pods. It cannot be
+	// changed.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="selector cannot be changed"
+	// +kubebuilder:validation:XValidation:rule="has(self.matchLabels) && size(self.matchLabels) > 0 || has(self.matchExpressions) && size(self.matchExpressions) > 0",message="selector must not be empty: it would match every pod"
+	Selector metav1.LabelSelector `json:"selector"`
+
+	// workload says which pods to run.
+	// +required
+	Workload Workload `json:"workload"`
+
+	// strategy says how a new revision is released.
+	// +required
+	Strategy Strategy `json:"strategy"`
+
+	// traffic says which routing objects split the service's requests.
+	// +required
+	Traffic Traffic `json:"traffic"`
+
+	// analysis says what is measured while the canary has traffic. Without it no
+	// metric is looked at, and steps pass on time and approval alone.
+	// +optional
+	Analysis *Analysis `json:"analysis,omitempty"`
+
+	// paused true holds every release where it is: the canary's weight does not
+	// rise and no step is passed. Aborts, a newer revision and scaling still take
+	// effect. Default false.
+	// +optional
+	Paused bool `json:"paused,omitempty"`
+
+	// progressDeadline is how long the canary's pods may take to become
+	// available in a step before the release is aborted. The time starts again
+	// whenever more of them are available than ever before in this step.
+	// Default 10m, 1s to 24h.
+	// +optional
+	// +kubebuilder:default="10m"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="progressDeadline must be between 1s and 24h"
+	ProgressDeadline *metav1.Duration `json:"progressDeadline,omitempty"`
+
+	// minReadySeconds is how long, in seconds, a new pod must be ready without a
+	// container crashing before it counts as available. Default 0.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=3600
+	MinReadySeconds int32 `json:"minReadySeconds,omitempty"`
+
+	// revisionHistoryLimit is how many ReplicaSets of earlier revisions are kept
+	// at zero pods, so that going back to one of them is recognised as such.
+	// Default 5.
+	// +optional
+	// +kubebuilder:default=5
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=50
+	RevisionHistoryLimit *int32 `json:"revisionHistoryLimit,omitempty"`
+
+	// deletionPolicy says what becomes of the pods that serve when the Rollout is
+	// deleted. Orphan (default): the stable ReplicaSet stays and goes on serving,
+	// so that deleting a Rollout, or the whole of Sluice, takes no service down.
+	// Delete: it goes with the Rollout. The routing is given back in both cases.
+	// +optional
+	// +kubebuilder:default=Orphan
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
+}
+
+// DeletionPolicy says what becomes of the serving pods of a deleted Rollout.
+//
+// +kubebuilder:validation:Enum=Orphan;Delete
+type DeletionPolicy string
+
+const (
+	// DeletionPolicyOrphan keeps the stable ReplicaSet.
+	DeletionPolicyOrphan DeletionPolicy = "Orphan"
+	// DeletionPolicyDelete deletes the stable ReplicaSet with the Rollout.
+	DeletionPolicyDelete DeletionPolicy = "Delete"
+)
+
+// Workload says which pods to run.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.template)",message="workload.template is required"
+type Workload struct {
+	// template is the pod template, as in a Deployment. It is checked by the API
+	// server with a dry run before anything moves, not by this schema, so that
+	// fields newer than Sluice work.
+	// +optional
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=object
+	// +kubebuilder:pruning:PreserveUnknownFields
+	Template *runtime.RawExtension `json:"template,omitempty"`
+}
+
+// Strategy says how a new revision is released.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.canary)",message="strategy.canary is required"
+type Strategy struct {
+	// canary moves traffic to the new revision step by step.
+	// +optional
+	Canary *CanaryStrategy `json:"canary,omitempty"`
+}
+
+// CanaryStrategy moves traffic to the new revision step by step.
+//
+// +kubebuilder:validation:XValidation:rule="self.steps.all(s, !has(s.name) || self.steps.exists_one(t, has(t.name) && t.name == s.name))",message="step names must be unique"
+type CanaryStrategy struct {
+	// steps are passed in order. After the last one the canary gets all traffic
+	// and becomes stable. 1 to 50 steps.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=50
+	Steps []Step `json:"steps"`
+}
+
+// Step is a state, not an instruction: everything in it holds while the step is
+// current, and is put right when something else changes it.
+type Step struct {
+	// name tells the step apart in status, events and commands. Default
+	// "step-<n>", n from 1.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Name string `json:"name,omitempty"`
+
+	// weight is the percentage of requests that go to the canary, 0 to 100.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
+	Weight int32 `json:"weight"`
+
+	// bake is the least time for which the weight must have been in force before
+	// the step is passed. Default 0s, at most 168h.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('168h')",message="bake must be between 0s and 168h"
+	Bake *metav1.Duration `json:"bake,omitempty"`
+
+	// scale sets the number of canary pods in this step. Without it there are as
+	// many as the weight's share of replicas, rounded up, and at least one.
+	// +optional
+	Scale *StepScale `json:"scale,omitempty"`
+
+	// approval Required holds the step until somebody promotes it. Default None.
+	// +optional
+	// +kubebuilder:default=None
+	Approval Approval `json:"approval,omitempty"`
+}
+
+// Approval says whether a person must promote a step.
+//
+// +kubebuilder:validation:Enum=None;Required
+type Approval string
+
+const (
+	// ApprovalNone lets the step pass by itself.
+	ApprovalNone Approval = "None"
+	// ApprovalRequired holds the step until a Promote action.
+	ApprovalRequired Approval = "Required"
+)
+
+// StepScale sets the number of canary pods in a step.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.replicas) != has(self.percent)",message="exactly one of replicas and percent must be set"
+type StepScale struct {
+	// replicas is a number of pods.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100000
+	Replicas *int32 `json:"replicas,omitempty"`
+	// percent is a percentage of spec.replicas, rounded up, 0 to 100.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
+	Percent *int32 `json:"percent,omitempty"`
+}
+
+// Traffic says which routing objects split the service's requests.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.istio)",message="traffic.istio is required"
+type Traffic struct {
+	// istio splits by the weights of VirtualServices.
+	// +optional
+	Istio *IstioTraffic `json:"istio,omitempty"`
+
+	// propagationTime is how long a change of routing may take to reach every
+	// proxy: a split counts as in force, and the next change that builds on it is
+	// made, no sooner. Default 1s, at most 10m.
+	// +optional
+	// +kubebuilder:default="1s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('10m')",message="propagationTime must be between 0s and 10m"
+	PropagationTime *metav1.Duration `json:"propagationTime,omitempty"`
+
+	// drainTime is how long a ReplicaSet keeps its pods after the last request
+	// was routed to it, for requests in flight. Default 30s, at most 24h.
+	// +optional
+	// +kubebuilder:default="30s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('24h')",message="drainTime must be between 0s and 24h"
+	DrainTime *metav1.Duration `json:"drainTime,omitempty"`
+}
+
+// IstioTraffic splits by the weights of VirtualServices in the Rollout's
+// namespace. Only weights are ever edited, and either the subsets' labels or the
+// Services' selectors.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.destinationRule) != has(self.services)",message="exactly one of destinationRule and services must be set"
+type IstioTraffic struct {
+	// virtualServices hold the routes whose weights move. 1 to 10.
+	// +required
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=10
+	VirtualServices []IstioVirtualService `json:"virtualServices"`
+
+	// destinationRule splits by two subsets of one Service.
+	// +optional
+	DestinationRule *IstioDestinationRule `json:"destinationRule,omitempty"`
+
+	// services splits by two Services.
+	// +optional
+	Services *IstioServices `json:"services,omitempty"`
+}
+
+// IstioVirtualService names routes of a VirtualService.
+type IstioVirtualService struct {
+	// name of the VirtualService, in the Rollout's namespace.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// routes are names of HTTP routes. Without them the VirtualService must have
+	// exactly one HTTP route.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=50
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	Routes []string `json:"routes,omitempty"`
+}
+
+// IstioDestinationRule names the two subsets between which traffic is split.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.stableSubset) || !has(self.canarySubset) || self.stableSubset != self.canarySubset",message="stableSubset and canarySubset must differ"
+type IstioDestinationRule struct {
+	// name of the DestinationRule, in the Rollout's namespace. It must have both
+	// subsets; Sluice sets the label pod-template-hash in them and nothing else.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// stableSubset is the subset of the stable revision. Default "stable".
+	// +optional
+	// +kubebuilder:default=stable
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	StableSubset string `json:"stableSubset,omitempty"`
+	// canarySubset is the subset of the canary revision. Default "canary".
+	// +optional
+	// +kubebuilder:default=canary
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	CanarySubset string `json:"canarySubset,omitempty"`
+}
+
+// IstioServices names the two Services between which traffic is split.
+//
+// +kubebuilder:validation:XValidation:rule="self.stable != self.canary",message="stable and canary must be different Services"
+type IstioServices struct {
+	// stable is the Service of the stable revision, in the Rollout's namespace.
+	// Sluice sets pod-template-hash in its selector and nothing else.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Stable string `json:"stable"`
+	// canary is the Service of the canary revision, likewise.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Canary string `json:"canary"`
+}

@@ -1,0 +1,62 @@
+// Command build builds the programs of the local cluster into the cache, so
+// that tests, the demo and the benchmarks find them there.
+//
+//	go run ./internal/localcluster/cmd/build            # everything
+//	go run ./internal/localcluster/cmd/build etcd kube-apiserver
+//	export KUBEBUILDER_ASSETS=$(go run ./internal/localcluster/cmd/build -assets)
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/sluice-dev/sluice/internal/localcluster"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "build:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	assets := flag.Bool("assets", false,
+		"build etcd and kube-apiserver only and print a folder for KUBEBUILDER_ASSETS")
+	flag.Usage = func() {
+		fmt.Fprintf(flag.CommandLine.Output(), "usage: build [-assets] [program...]\nprograms: %v\n", localcluster.AllTools())
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	names := flag.Args()
+	if *assets {
+		names = []string{localcluster.ToolEtcd, localcluster.ToolAPIServer}
+	}
+	binaries, err := localcluster.EnsureBinaries(ctx, os.Stderr, names...)
+	if err != nil {
+		return err
+	}
+	if *assets {
+		dir, err := binaries.Assets()
+		if err != nil {
+			return err
+		}
+		fmt.Println(dir)
+		return nil
+	}
+	for _, path := range []string{
+		binaries.Etcd, binaries.APIServer, binaries.ControllerManager, binaries.Istiod, binaries.Prometheus,
+	} {
+		if path != "" {
+			fmt.Println(path)
+		}
+	}
+	return nil
+}
