@@ -20,14 +20,6 @@ const (
 	// by hashing again, so that an upgrade of Sluice starts no rollout.
 	TemplateAnnotation = "sluice.dev/template"
 
-	// RevisionNumberAnnotation counts, on a ReplicaSet, the revisions of a Rollout
-	// in the order in which they were last asked for.
-	RevisionNumberAnnotation = "sluice.dev/revision-number"
-
-	// RouteOwnerAnnotation names, on an object that routes traffic, the Rollout
-	// that moves its weights.
-	RouteOwnerAnnotation = "sluice.dev/rollout-owner"
-
 	// TrafficFinalizer keeps a Rollout until its routing was given back.
 	TrafficFinalizer = "sluice.dev/traffic"
 )
