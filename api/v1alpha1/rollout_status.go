@@ -52,10 +52,6 @@ type RolloutStatus struct {
 	// +optional
 	Abort *AbortStatus `json:"abort,omitempty"`
 
-	// traffic is the split that was last asked for.
-	// +optional
-	Traffic *TrafficStatus `json:"traffic,omitempty"`
-
 	// draining lists the ReplicaSets that no traffic is routed to and that wait
 	// for their drain time.
 	// +optional
@@ -164,26 +160,6 @@ type AbortStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	Step string `json:"step,omitempty"`
-}
-
-// TrafficStatus is a split that was asked for.
-type TrafficStatus struct {
-	// stableRevision is what the stable destination selects.
-	// +optional
-	// +kubebuilder:validation:MaxLength=63
-	StableRevision string `json:"stableRevision,omitempty"`
-	// canaryRevision is what the canary destination selects.
-	// +optional
-	// +kubebuilder:validation:MaxLength=63
-	CanaryRevision string `json:"canaryRevision,omitempty"`
-	// weight is the percentage of requests to the canary destination.
-	// +optional
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=100
-	Weight int32 `json:"weight"`
-	// since is when it was asked for.
-	// +required
-	Since metav1.MicroTime `json:"since"`
 }
 
 // DrainStatus tells since when a ReplicaSet has had no traffic.

@@ -92,8 +92,6 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.StrategyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Traffic"):
 		return &apiv1alpha1.TrafficApplyConfiguration{}
-	case v1alpha1.SchemeGroupVersion.WithKind("TrafficStatus"):
-		return &apiv1alpha1.TrafficStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Transition"):
 		return &apiv1alpha1.TransitionApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Workload"):

@@ -625,9 +625,6 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: step
       type:
         namedType: com.github.sluice-dev.sluice.api.v1alpha1.StepStatus
-    - name: traffic
-      type:
-        namedType: com.github.sluice-dev.sluice.api.v1alpha1.TrafficStatus
 - name: com.github.sluice-dev.sluice.api.v1alpha1.SecretKeyReference
   map:
     fields:
@@ -711,21 +708,6 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
       default: 1s
-- name: com.github.sluice-dev.sluice.api.v1alpha1.TrafficStatus
-  map:
-    fields:
-    - name: canaryRevision
-      type:
-        scalar: string
-    - name: since
-      type:
-        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
-    - name: stableRevision
-      type:
-        scalar: string
-    - name: weight
-      type:
-        scalar: numeric
 - name: com.github.sluice-dev.sluice.api.v1alpha1.Transition
   map:
     fields:

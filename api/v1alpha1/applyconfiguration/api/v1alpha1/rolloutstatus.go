@@ -32,8 +32,6 @@ type RolloutStatusApplyConfiguration struct {
 	Step *StepStatusApplyConfiguration `json:"step,omitempty"`
 	// abort tells why the canary was aborted. Absent unless it was.
 	Abort *AbortStatusApplyConfiguration `json:"abort,omitempty"`
-	// traffic is the split that was last asked for.
-	Traffic *TrafficStatusApplyConfiguration `json:"traffic,omitempty"`
 	// draining lists the ReplicaSets that no traffic is routed to and that wait
 	// for their drain time.
 	Draining []DrainStatusApplyConfiguration `json:"draining,omitempty"`
@@ -126,14 +124,6 @@ func (b *RolloutStatusApplyConfiguration) WithStep(value *StepStatusApplyConfigu
 // If called multiple times, the Abort field is set to the value of the last call.
 func (b *RolloutStatusApplyConfiguration) WithAbort(value *AbortStatusApplyConfiguration) *RolloutStatusApplyConfiguration {
 	b.Abort = value
-	return b
-}
-
-// WithTraffic sets the Traffic field in the declarative configuration to the given value
-// and returns the receiver, so that objects can be built by chaining "With" function invocations.
-// If called multiple times, the Traffic field is set to the value of the last call.
-func (b *RolloutStatusApplyConfiguration) WithTraffic(value *TrafficStatusApplyConfiguration) *RolloutStatusApplyConfiguration {
-	b.Traffic = value
 	return b
 }
 
