@@ -319,7 +319,7 @@ type AnalysisSubject struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	CanaryRevision string `json:"canaryRevision"`
-	// attempt of the revision, from 1.
+	// attempt is the Rollout's count of releases, retries included, from 1.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	Attempt int32 `json:"attempt"`

@@ -38,8 +38,7 @@ type RolloutStatus struct {
 	// +optional
 	Canary *RevisionStatus `json:"canary,omitempty"`
 
-	// attempt counts how often the canary's revision was started: 1, and one more
-	// with every retry.
+	// attempt counts the releases that this Rollout started, retries included.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Attempt int32 `json:"attempt,omitempty"`

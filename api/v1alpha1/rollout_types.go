@@ -168,6 +168,10 @@ type CanaryStrategy struct {
 
 // Step is a state, not an instruction: everything in it holds while the step is
 // current, and is put right when something else changes it.
+//
+// +kubebuilder:validation:XValidation:rule="self.weight == 0 || !has(self.scale) || !has(self.scale.replicas) || self.scale.replicas > 0",message="a step with weight needs at least one canary pod"
+// +kubebuilder:validation:XValidation:rule="self.weight == 0 || !has(self.scale) || !has(self.scale.percent) || self.scale.percent > 0",message="a step with weight needs at least one canary pod"
+// +kubebuilder:validation:XValidation:rule="!has(self.name) || self.name != 'promotion'",message="the name promotion stands for the final move of all traffic"
 type Step struct {
 	// name tells the step apart in status, events and commands. Default
 	// "step-<n>", n from 1.

@@ -13,7 +13,7 @@ type AnalysisSubjectApplyConfiguration struct {
 	StableRevision *string `json:"stableRevision,omitempty"`
 	// canaryRevision is what is judged.
 	CanaryRevision *string `json:"canaryRevision,omitempty"`
-	// attempt of the revision, from 1.
+	// attempt is the Rollout's count of releases, retries included, from 1.
 	Attempt *int32 `json:"attempt,omitempty"`
 }
 

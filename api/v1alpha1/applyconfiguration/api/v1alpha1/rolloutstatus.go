@@ -25,8 +25,7 @@ type RolloutStatusApplyConfiguration struct {
 	// canary is the revision that is being released, or the one that was aborted
 	// last.
 	Canary *RevisionStatusApplyConfiguration `json:"canary,omitempty"`
-	// attempt counts how often the canary's revision was started: 1, and one more
-	// with every retry.
+	// attempt counts the releases that this Rollout started, retries included.
 	Attempt *int32 `json:"attempt,omitempty"`
 	// step is where the release is. Absent without a release in progress.
 	Step *StepStatusApplyConfiguration `json:"step,omitempty"`

@@ -1,0 +1,343 @@
+package plan
+
+import (
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+)
+
+// rule moves the position when its condition holds.
+type rule struct {
+	name  string
+	apply func(*decision)
+}
+
+// rules are tried in this order, each once per decision. Aborts come first: they
+// need nothing but the position.
+var rules = []rule{
+	{"a person aborts the release", (*decision).abortOnCommand},
+	{"failed analysis aborts the release", (*decision).abortOnAnalysis},
+	{"deletion ends the release", (*decision).endOnDeletion},
+	{"a bound stable destination completes the promotion", (*decision).completePromotion},
+	{"a lost memory is recovered from the routing", (*decision).recoverStable},
+	{"the first revision is deployed as it is", (*decision).deployFirst},
+	{"going back to stable's template dismisses the canary", (*decision).dismiss},
+	{"another revision becomes the canary", (*decision).start},
+	{"edited steps continue at the weight in force", (*decision).realign},
+	{"a person retries an aborted release", (*decision).retryOnCommand},
+	{"a person promotes", (*decision).promoteOnCommand},
+	{"the split is seen in force", (*decision).markInForce},
+	{"pods that do not come abort the release", (*decision).abortOnDeadline},
+	{"a passed step leads to the next", (*decision).advance},
+	{"stable proves how many pods carry everything", (*decision).proveStable},
+}
+
+func (d *decision) abortOnAnalysis() {
+	if !d.p.releasing() || !d.o.Analysis.Abort {
+		return
+	}
+	d.abort(d.o.Analysis.Reason, d.o.Analysis.Message)
+}
+
+// abort ends the release; the next split takes the traffic away.
+func (d *decision) abort(reason, message string) {
+	d.p.Abort = &Abort{Reason: reason, Message: shorten(message, 1024), Step: d.p.Step.Name, At: d.o.Now}
+	d.transition(v1alpha1.TransitionAborted, d.p.Canary, d.p.Step.Name, reason, message)
+	d.p.Step = nil
+}
+
+// endOnDeletion takes the canary out of the way, without calling it aborted.
+func (d *decision) endOnDeletion() {
+	if d.o.Spec.DeletedAt == nil {
+		return
+	}
+	d.clearCanary()
+}
+
+func (d *decision) clearCanary() {
+	d.p.Canary, d.p.Step, d.p.Abort = "", nil, nil
+}
+
+// completePromotion makes the canary stable once the stable destination selects
+// it. Only the promotion step binds it so, after every gate was passed: the
+// binding itself is the durable record of that.
+func (d *decision) completePromotion() {
+	if !d.o.promoting(&d.p) || !d.o.Routing.Known || d.o.Routing.State.Stable != d.p.Canary {
+		return
+	}
+	rs := d.o.replicaSet(d.p.Canary)
+	d.transition(v1alpha1.TransitionPromoted, d.p.Canary, "", v1alpha1.ReasonPromoted,
+		fmt.Sprintf("revision %s passed every step and replaces %s", d.p.Canary, d.p.Stable))
+	d.p.Stable, d.p.Proven = d.p.Canary, min(rs.Available, d.o.Spec.Replicas)
+	d.clearCanary()
+}
+
+// recoverStable finds stable when the status was lost, as after a restore from a
+// backup: it is the revision that the stable destination selects.
+func (d *decision) recoverStable() {
+	bound := d.o.Routing.State.Stable
+	if d.p.Stable != "" || !d.o.Routing.Known || bound == "" {
+		return
+	}
+	if rs := d.o.replicaSet(bound); rs.Name != "" {
+		d.p.Stable, d.p.Proven = bound, min(rs.Desired, d.o.Spec.Replicas)
+		d.note("position", fmt.Sprintf("the status says nothing, the routing says that %s is stable", bound))
+	}
+}
+
+// deployFirst takes the spec's revision as stable while no revision ever carried
+// the traffic: there is nothing to compare with and nothing to protect.
+func (d *decision) deployFirst() {
+	if !d.maySpecStart() || d.p.Proven > 0 || d.p.Canary != "" || d.p.Stable == d.o.Spec.Revision {
+		return
+	}
+	if d.p.Stable == "" && len(d.o.ReplicaSets) > 0 && !d.o.Routing.usable() {
+		return // Somebody may be serving: see the routing first.
+	}
+	d.p.Stable = d.o.Spec.Revision
+	d.note("position", fmt.Sprintf("no revision served before: %s is deployed without steps", d.p.Stable))
+}
+
+// maySpecStart reports whether the spec may start something new.
+func (d *decision) maySpecStart() bool {
+	return d.o.Spec.Problem == nil && d.o.Spec.DeletedAt == nil && d.o.Spec.Revision != ""
+}
+
+func (d *decision) dismiss() {
+	if !d.maySpecStart() || d.p.Canary == "" || d.o.Spec.Revision != d.p.Stable {
+		return
+	}
+	d.transition(v1alpha1.TransitionRolledBack, d.p.Stable, "", v1alpha1.ReasonRolledBack,
+		fmt.Sprintf("the spec is back at stable's template: canary %s is dismissed", d.p.Canary))
+	d.clearCanary()
+}
+
+func (d *decision) start() {
+	if !d.maySpecStart() || d.o.Spec.Revision == d.p.Stable || d.o.Spec.Revision == d.p.Canary {
+		return
+	}
+	message := fmt.Sprintf("revision %s is released over %s", d.o.Spec.Revision, d.p.Stable)
+	if d.p.releasing() {
+		d.transition(v1alpha1.TransitionSuperseded, d.p.Canary, d.p.Step.Name, v1alpha1.ReasonSuperseded,
+			fmt.Sprintf("revision %s replaces %s before its release ended", d.o.Spec.Revision, d.p.Canary))
+	}
+	d.clearCanary()
+	d.p.Canary, d.p.Attempt = d.o.Spec.Revision, d.p.Attempt+1
+	d.enter(0)
+	d.transition(v1alpha1.TransitionStarted, d.p.Canary, d.p.Step.Name, v1alpha1.ReasonWaitingForPods, message)
+}
+
+// enter makes step index current; the number of steps stands for the promotion.
+func (d *decision) enter(index int) {
+	step := d.stepAt(index)
+	d.p.Step = &StepPosition{
+		Index:      index,
+		Name:       step.Name,
+		Weight:     step.Weight,
+		EnteredAt:  d.o.Now,
+		Progress:   d.o.replicaSet(d.p.Canary).Available,
+		ProgressAt: d.o.Now,
+	}
+}
+
+// stepAt returns the step with an index, and the promotion past the last one.
+func (d *decision) stepAt(index int) Step {
+	if index < len(d.o.Spec.Steps) {
+		return d.o.Spec.Steps[index]
+	}
+	return Step{Name: PromotionStep, Weight: 100}
+}
+
+// current returns the step that is current. While the spec cannot be used, it is
+// what the position remembers of it.
+func (d *decision) current() Step {
+	if d.o.Spec.Problem != nil {
+		return Step{Name: d.p.Step.Name, Weight: d.p.Step.Weight}
+	}
+	if d.p.Step.Name == PromotionStep {
+		return Step{Name: PromotionStep, Weight: 100}
+	}
+	return d.stepAt(d.p.Step.Index)
+}
+
+// realign continues an edited list at the first step whose weight is at least
+// the weight in force. A step that only moved, or of which only bake, scale or
+// approval changed, goes on where it was.
+func (d *decision) realign() {
+	if !d.p.releasing() || d.o.Spec.Problem != nil || d.p.Step.Name == PromotionStep {
+		return
+	}
+	step, steps := d.p.Step, d.o.Spec.Steps
+	if step.Index < len(steps) && steps[step.Index].Name == step.Name && steps[step.Index].Weight == step.Weight {
+		return
+	}
+	for i := range steps {
+		if steps[i].Name == step.Name && steps[i].Weight == step.Weight {
+			step.Index = i
+			return
+		}
+	}
+	index := 0
+	for index < len(steps)-1 && steps[index].Weight < d.weightInForce() {
+		index++
+	}
+	d.enter(index)
+	d.transition(v1alpha1.TransitionStepEntered, d.p.Canary, d.p.Step.Name, v1alpha1.ReasonWaitingForPods,
+		fmt.Sprintf("the steps were edited: continuing at step %s with weight %d%%", d.p.Step.Name, d.p.Step.Weight))
+}
+
+// weightInForce is the canary's weight: what the routes give the canary's
+// destination, if that selects the canary.
+func (d *decision) weightInForce() int32 {
+	state := d.o.Routing.State
+	if !d.o.Routing.Known || state.Canary != d.p.Canary {
+		return 0
+	}
+	return state.MaxWeight
+}
+
+// markInForce remembers since when the step's split has been in force, and what
+// progress its pods make.
+func (d *decision) markInForce() {
+	if !d.p.releasing() || !d.o.Routing.usable() || d.o.Spec.Problem != nil {
+		return
+	}
+	step, available := d.p.Step, d.o.replicaSet(d.p.Canary).Available
+	if available > step.Progress {
+		step.Progress, step.ProgressAt = available, d.o.Now
+	}
+	state := d.o.Routing.State
+	inPlace := state.Canary == d.p.Canary && state.Uniform(step.Weight)
+	switch {
+	case step.InForceSince == nil && inPlace && d.o.settled() && available >= d.canaryPods():
+		now := d.o.Now
+		step.InForceSince = &now
+	case step.InForceSince != nil && !inPlace:
+		step.InForceSince = nil
+		step.Progress, step.ProgressAt = available, d.o.Now
+		d.note("step", "the split is no longer the step's: its time starts again")
+	}
+}
+
+func (d *decision) abortOnDeadline() {
+	if !d.p.releasing() || d.p.Step.InForceSince != nil || d.o.Spec.Problem != nil {
+		return
+	}
+	need, available := d.canaryPods(), d.o.replicaSet(d.p.Canary).Available
+	if available >= need {
+		return
+	}
+	deadline := d.p.Step.ProgressAt.Add(d.o.Spec.ProgressDeadline)
+	if d.o.Now.Before(deadline) {
+		d.wakeAt(deadline)
+		return
+	}
+	d.abort(v1alpha1.ReasonProgressDeadlineExceeded, fmt.Sprintf(
+		"%d of %d pods of revision %s are available, and no more became so for %s",
+		available, need, d.p.Canary, d.o.Spec.ProgressDeadline))
+}
+
+// advance passes the current step when every gate is open.
+func (d *decision) advance() {
+	if !d.p.releasing() || d.p.Step.Name == PromotionStep {
+		return
+	}
+	if gate := d.closedGate(); gate != nil {
+		d.note("step", gate.Message)
+		return
+	}
+	message := d.passMessage()
+	d.enter(d.p.Step.Index + 1)
+	d.transition(v1alpha1.TransitionStepEntered, d.p.Canary, d.p.Step.Name, d.enteredReason(), message)
+	d.markInForce()
+}
+
+func (d *decision) enteredReason() string {
+	if d.p.Step.Name == PromotionStep {
+		return v1alpha1.ReasonPromoting
+	}
+	return v1alpha1.ReasonPassing
+}
+
+func (d *decision) passMessage() string {
+	message := fmt.Sprintf("step %s passed", d.p.Step.Name)
+	if d.gatedByAnalysis() {
+		message += ": " + d.o.Analysis.Message
+	}
+	return message
+}
+
+// closedGate returns what keeps the current step from being passed, or nil.
+func (d *decision) closedGate() *Problem {
+	step, position := d.current(), d.p.Step
+	switch {
+	case d.o.Spec.Problem != nil:
+		return d.o.Spec.Problem
+	case !d.o.Routing.Known:
+		return &Problem{v1alpha1.ReasonRoutingUnreadable, "the routing cannot be read"}
+	case d.o.Routing.Problem != nil:
+		return d.o.Routing.Problem
+	case position.InForceSince == nil:
+		return d.notInForce()
+	case d.o.Spec.Paused:
+		return &Problem{v1alpha1.ReasonPaused, fmt.Sprintf("paused in step %s by spec.paused", position.Name)}
+	case step.Approval:
+		return &Problem{v1alpha1.ReasonPaused, fmt.Sprintf("step %s waits for somebody to promote it", position.Name)}
+	case d.gatedByAnalysis() && d.o.Analysis.Verdict != v1alpha1.VerdictSuccess:
+		d.wakeAt(position.InForceSince.Add(step.Bake))
+		return &Problem{v1alpha1.ReasonAnalysing, fmt.Sprintf("step %s is analysed: %s", position.Name, d.o.Analysis.Message)}
+	}
+	if end := position.InForceSince.Add(step.Bake); d.o.Now.Before(end) {
+		d.wakeAt(end)
+		return &Problem{v1alpha1.ReasonBaking, fmt.Sprintf("step %s bakes until %s", position.Name, end.UTC().Format(time.RFC3339))}
+	}
+	return nil
+}
+
+// gatedByAnalysis reports whether the current step needs a verdict. Without
+// weight there is nothing to measure.
+func (d *decision) gatedByAnalysis() bool { return d.o.Spec.Analysed && d.p.Step.Weight > 0 }
+
+func (d *decision) notInForce() *Problem {
+	need, available := d.canaryPods(), d.o.replicaSet(d.p.Canary).Available
+	if available < need {
+		return &Problem{v1alpha1.ReasonWaitingForPods, fmt.Sprintf(
+			"step %s waits for pods: %d of %d of revision %s are available", d.p.Step.Name, available, need, d.p.Canary)}
+	}
+	return &Problem{v1alpha1.ReasonShifting, fmt.Sprintf(
+		"step %s: weight %d%% is not in force yet", d.p.Step.Name, d.p.Step.Weight)}
+}
+
+// proveStable remembers with how many pods stable carries all traffic.
+func (d *decision) proveStable() {
+	if d.p.Stable == "" || d.p.releasing() || !d.o.Routing.usable() {
+		return
+	}
+	state := d.o.Routing.State
+	if state.Stable != d.p.Stable || !state.Uniform(0) && state.Canary != d.p.Stable {
+		return
+	}
+	if d.o.replicaSet(d.p.Stable).Available < d.o.Spec.Replicas || d.o.Spec.Replicas == d.p.Proven {
+		return
+	}
+	if d.p.Proven == 0 {
+		d.transition(v1alpha1.TransitionDeployed, d.p.Stable, "", v1alpha1.ReasonPromoted,
+			fmt.Sprintf("first revision %s has all traffic", d.p.Stable))
+	}
+	d.p.Proven = d.o.Spec.Replicas
+}
+
+func microTime(t time.Time) metav1.MicroTime {
+	return metav1.NewMicroTime(t.UTC().Truncate(time.Microsecond))
+}
+
+// shorten cuts a text to what its field takes.
+func shorten(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return s[:most-3] + "..."
+}
