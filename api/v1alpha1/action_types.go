@@ -63,8 +63,8 @@ type RolloutActionSpec struct {
 	// +kubebuilder:validation:MaxLength=63
 	Revision string `json:"revision"`
 
-	// step, by name, for which the command is meant; at any other the command is
-	// refused. Without it any step will do.
+	// step is the name of the step for which the command is meant; at any other the
+	// command is refused. Without it any step will do.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
@@ -108,7 +108,7 @@ const (
 
 // RolloutActionStatus tells what became of a command.
 type RolloutActionStatus struct {
-	// conditions: Applied or Refused, once the command was looked at.
+	// conditions are Applied or Refused, once the command was looked at.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -151,8 +151,8 @@ type ProviderReference struct {
 
 // NoData says what a measurement without data counts as.
 type NoData struct {
-	// policy: Hold (default) counts for nothing, so the step waits for data.
-	// Success and Failure count as such.
+	// policy says what it counts as. Hold (default): nothing, so the step waits for
+	// data. Success and Failure count as such.
 	// +optional
 	// +kubebuilder:default=Hold
 	Policy NoDataPolicy `json:"policy,omitempty"`
@@ -370,6 +370,8 @@ type AnalysisStep struct {
 	// since is when the step's weight was in force: no measurement looks further
 	// back.
 	// +required
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`T[0-9:]{8}\.[0-9]{6}(Z|[+-][0-9:]{5})$`
 	Since metav1.MicroTime `json:"since"`
 }
 
@@ -418,6 +420,8 @@ type MetricStatus struct {
 	// lastMeasuredAt is when the latest measurement was due. The next one is due
 	// an interval later.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`T[0-9:]{8}\.[0-9]{6}(Z|[+-][0-9:]{5})$`
 	LastMeasuredAt *metav1.MicroTime `json:"lastMeasuredAt,omitempty"`
 	// measurements are the latest 10, oldest first.
 	// +optional
@@ -430,6 +434,8 @@ type MetricStatus struct {
 type Measurement struct {
 	// at is the time for which the query was evaluated.
 	// +required
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`T[0-9:]{8}\.[0-9]{6}(Z|[+-][0-9:]{5})$`
 	At metav1.MicroTime `json:"at"`
 	// verdict of this measurement alone.
 	// +required

@@ -120,7 +120,7 @@ type ProviderTLS struct {
 
 // MetricProviderStatus tells whether the provider is usable.
 type MetricProviderStatus struct {
-	// conditions: Ready.
+	// conditions holds Ready.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -127,10 +127,14 @@ type StepStatus struct {
 	Weight int32 `json:"weight"`
 	// enteredAt is when the step became current.
 	// +required
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`T[0-9:]{8}\.[0-9]{6}(Z|[+-][0-9:]{5})$`
 	EnteredAt metav1.MicroTime `json:"enteredAt"`
 	// inForceSince is when the step's weight was observed in force. Bake and
 	// analysis count from here. Absent until then.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`T[0-9:]{8}\.[0-9]{6}(Z|[+-][0-9:]{5})$`
 	InForceSince *metav1.MicroTime `json:"inForceSince,omitempty"`
 	// progress is the most canary pods that were available in this step.
 	// +optional
@@ -139,6 +143,8 @@ type StepStatus struct {
 	// progressAt is when progress last rose. The progress deadline counts from
 	// here.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`T[0-9:]{8}\.[0-9]{6}(Z|[+-][0-9:]{5})$`
 	ProgressAt *metav1.MicroTime `json:"progressAt,omitempty"`
 }
 
@@ -154,6 +160,8 @@ type AbortStatus struct {
 	Message string `json:"message,omitempty"`
 	// at is when it was decided.
 	// +required
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`T[0-9:]{8}\.[0-9]{6}(Z|[+-][0-9:]{5})$`
 	At metav1.MicroTime `json:"at"`
 	// step is the name of the step in which it was decided.
 	// +optional
@@ -169,6 +177,8 @@ type DrainStatus struct {
 	Revision string `json:"revision"`
 	// since is when it was first seen without traffic.
 	// +required
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`T[0-9:]{8}\.[0-9]{6}(Z|[+-][0-9:]{5})$`
 	Since metav1.MicroTime `json:"since"`
 }
 
@@ -176,6 +186,8 @@ type DrainStatus struct {
 type Transition struct {
 	// at is when it happened.
 	// +required
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`T[0-9:]{8}\.[0-9]{6}(Z|[+-][0-9:]{5})$`
 	At metav1.MicroTime `json:"at"`
 	// type of the transition.
 	// +required
@@ -203,6 +215,7 @@ type Transition struct {
 // +kubebuilder:validation:Enum=Deployed;Started;StepEntered;Promoted;Aborted;Retried;Superseded;RolledBack
 type TransitionType string
 
+// Values of TransitionType.
 const (
 	// TransitionDeployed: the first revision got all traffic.
 	TransitionDeployed TransitionType = "Deployed"

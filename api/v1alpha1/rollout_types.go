@@ -58,6 +58,7 @@ type RolloutSpec struct {
 	// changed.
 	// +required
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="selector cannot be changed"
+	// +kubebuilder:validation:XValidation:rule="!has(self.matchLabels) || !('pod-template-hash' in self.matchLabels)",message="selector must not have pod-template-hash: it differs from revision to revision"
 	// +kubebuilder:validation:XValidation:rule="has(self.matchLabels) && size(self.matchLabels) > 0 || has(self.matchExpressions) && size(self.matchExpressions) > 0",message="selector must not be empty: it would match every pod"
 	Selector metav1.LabelSelector `json:"selector"`
 
@@ -174,10 +175,12 @@ type CanaryStrategy struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.name) || self.name != 'promotion'",message="the name promotion stands for the final move of all traffic"
 type Step struct {
 	// name tells the step apart in status, events and commands. Default
-	// "step-<n>", n from 1.
+	// "step-<n>", n from 1. Names of that form cannot be chosen, nor can
+	// "promotion", which is the move of all traffic after the last step.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="self != 'promotion' && !self.matches('^step-[0-9]+$')",message="the names promotion and step-<n> cannot be chosen"
 	Name string `json:"name,omitempty"`
 
 	// weight is the percentage of requests that go to the canary, 0 to 100.

@@ -11,7 +11,7 @@ import (
 //
 // MetricProviderStatus tells whether the provider is usable.
 type MetricProviderStatusApplyConfiguration struct {
-	// conditions: Ready.
+	// conditions holds Ready.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// observedGeneration is the generation of the spec that the status speaks of.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`

@@ -12,8 +12,8 @@ import (
 //
 // NoData says what a measurement without data counts as.
 type NoDataApplyConfiguration struct {
-	// policy: Hold (default) counts for nothing, so the step waits for data.
-	// Success and Failure count as such.
+	// policy says what it counts as. Hold (default): nothing, so the step waits for
+	// data. Success and Failure count as such.
 	Policy *apiv1alpha1.NoDataPolicy `json:"policy,omitempty"`
 	// after is how long, since the step's weight was in force, measurements
 	// without data are held before policy applies. Default 0s, at most 24h.

@@ -23,8 +23,8 @@ type RolloutActionSpecApplyConfiguration struct {
 	// revision for which the command is meant; at any other the command is
 	// refused.
 	Revision *string `json:"revision,omitempty"`
-	// step, by name, for which the command is meant; at any other the command is
-	// refused. Without it any step will do.
+	// step is the name of the step for which the command is meant; at any other the
+	// command is refused. Without it any step will do.
 	Step *string `json:"step,omitempty"`
 	// reason is shown wherever the effect of the command is.
 	Reason *string `json:"reason,omitempty"`

@@ -11,7 +11,7 @@ import (
 //
 // RolloutActionStatus tells what became of a command.
 type RolloutActionStatusApplyConfiguration struct {
-	// conditions: Applied or Refused, once the command was looked at.
+	// conditions are Applied or Refused, once the command was looked at.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// observedGeneration is the generation of the spec that the status speaks of.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`

@@ -14,7 +14,8 @@ import (
 // current, and is put right when something else changes it.
 type StepApplyConfiguration struct {
 	// name tells the step apart in status, events and commands. Default
-	// "step-<n>", n from 1.
+	// "step-<n>", n from 1. Names of that form cannot be chosen, nor can
+	// "promotion", which is the move of all traffic after the last step.
 	Name *string `json:"name,omitempty"`
 	// weight is the percentage of requests that go to the canary, 0 to 100.
 	Weight *int32 `json:"weight,omitempty"`
