@@ -1,0 +1,256 @@
+package localcluster
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/structpb"
+)
+
+// DemoImage is the repository of the demo app's images. The tag says how the
+// version behaves: see ParseDemoTag.
+const DemoImage = "sluice.dev/demo"
+
+// DemoMethod is the demo app's one gRPC method. It takes a
+// google.protobuf.Empty and answers with a google.protobuf.Struct that has
+// the fields pod, revision and version.
+const DemoMethod = "/sluice.demo.v1.Demo/Get"
+
+// Trailers that the demo app sends with every answer, failures included.
+const (
+	// TrailerInjected is "true" on a failure that the version was told to
+	// produce. Any other failure is a lost request.
+	TrailerInjected          = "x-demo-injected"
+	TrailerPod               = "x-demo-pod"
+	TrailerRevision          = "x-demo-revision" // label pod-template-hash
+	TrailerVersion           = "x-demo-version"  // image tag
+	TrailerWorkload          = "x-demo-workload"
+	TrailerNamespace         = "x-demo-namespace"
+	TrailerCanonicalService  = "x-demo-canonical-service"
+	TrailerCanonicalRevision = "x-demo-canonical-revision"
+)
+
+// Behaviour is how one version of the demo app behaves.
+type Behaviour struct {
+	Version    string        // the whole image tag
+	ErrorRate  float64       // share of requests that fail with code Internal, 0..1
+	Latency    time.Duration // added to every answer
+	StartDelay time.Duration // from the pod's start until it is ready
+}
+
+// ParseDemoTag reads a demo image's tag: a version, then options, joined by
+// "-". "v2-errors-20" fails 20% of its requests (decimals allowed),
+// "v3-latency-200ms" adds 200 ms to each, "v4-start-3s" takes 3 s to become
+// ready; they combine. Anything else is an error.
+func ParseDemoTag(tag string) (Behaviour, error) {
+	b := Behaviour{Version: tag}
+	parts := strings.Split(tag, "-")
+	if parts[0] == "" || len(parts)%2 == 0 {
+		return Behaviour{}, fmt.Errorf("demo tag %q: want VERSION[-OPTION-VALUE]...", tag)
+	}
+	for i := 1; i < len(parts); i += 2 {
+		if err := b.option(parts[i], parts[i+1]); err != nil {
+			return Behaviour{}, fmt.Errorf("demo tag %q: %w", tag, err)
+		}
+	}
+	return b, nil
+}
+
+func (b *Behaviour) option(name, value string) error {
+	if name == "errors" {
+		percent, err := strconv.ParseFloat(value, 64)
+		if err != nil || !(percent >= 0 && percent <= 100) {
+			return fmt.Errorf("errors %q: want a percentage", value)
+		}
+		b.ErrorRate = percent / 100
+		return nil
+	}
+	d, err := time.ParseDuration(value)
+	if err != nil || d < 0 || d > time.Hour {
+		return fmt.Errorf("%s %q: want a duration of at most an hour", name, value)
+	}
+	switch name {
+	case "latency":
+		b.Latency = d
+	case "start":
+		b.StartDelay = d
+	default:
+		return fmt.Errorf("unknown option %q", name)
+	}
+	return nil
+}
+
+// behaviourOf reads a container's image. Only the demo repository's tags mean
+// something; any other image is a well-behaved app.
+func behaviourOf(image string) (Behaviour, error) {
+	repository, tag, _ := strings.Cut(image, ":")
+	if repository != DemoImage {
+		return Behaviour{Version: tag}, nil
+	}
+	return ParseDemoTag(tag)
+}
+
+// identityOf is what a pod tells its callers about itself: what a sidecar
+// would tell them, and by the same rules.
+func identityOf(pod *corev1.Pod, version string) metadata.MD {
+	workload := workloadOf(pod)
+	return metadata.Pairs(
+		TrailerPod, pod.Name,
+		TrailerRevision, pod.Labels["pod-template-hash"],
+		TrailerVersion, version,
+		TrailerWorkload, workload,
+		TrailerNamespace, pod.Namespace,
+		TrailerCanonicalService, firstLabel(pod, workload,
+			"service.istio.io/canonical-name", "app.kubernetes.io/name", "app"),
+		TrailerCanonicalRevision, firstLabel(pod, "latest",
+			"service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"),
+	)
+}
+
+// workloadOf is the name of the owner with the pod template's hash stripped,
+// which is how the mesh names a workload.
+func workloadOf(pod *corev1.Pod) string {
+	owner := metav1.GetControllerOf(pod)
+	if owner == nil {
+		return pod.Name
+	}
+	if hash := pod.Labels["pod-template-hash"]; hash != "" {
+		return strings.TrimSuffix(owner.Name, "-"+hash)
+	}
+	return owner.Name
+}
+
+func firstLabel(pod *corev1.Pod, fallback string, keys ...string) string {
+	for _, key := range keys {
+		if v := pod.Labels[key]; v != "" {
+			return v
+		}
+	}
+	return fallback
+}
+
+// demoServer is one pod's app.
+type demoServer struct {
+	behaviour Behaviour
+	identity  metadata.MD
+	injected  metadata.MD // identity plus the mark
+	answer    *structpb.Struct
+}
+
+func newDemoServer(pod *corev1.Pod, b Behaviour) (*demoServer, error) {
+	identity := identityOf(pod, b.Version)
+	answer, err := structpb.NewStruct(map[string]any{
+		"pod": pod.Name, "revision": pod.Labels["pod-template-hash"], "version": b.Version,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("answer of pod %s/%s: %w", pod.Namespace, pod.Name, err)
+	}
+	return &demoServer{
+		behaviour: b, identity: identity, answer: answer,
+		injected: metadata.Join(identity, metadata.Pairs(TrailerInjected, "true")),
+	}, nil
+}
+
+func (s *demoServer) get(ctx context.Context) (*structpb.Struct, error) {
+	if s.behaviour.Latency > 0 {
+		timer := time.NewTimer(s.behaviour.Latency)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return nil, status.FromContextError(ctx.Err()).Err()
+		}
+	}
+	if s.behaviour.ErrorRate > 0 && rand.Float64() < s.behaviour.ErrorRate { //nolint:gosec // a demo's dice
+		if err := grpc.SetTrailer(ctx, s.injected); err != nil {
+			return nil, err
+		}
+		return nil, status.Error(codes.Internal, "injected by the version's image tag")
+	}
+	if err := grpc.SetTrailer(ctx, s.identity); err != nil {
+		return nil, err
+	}
+	return s.answer, nil
+}
+
+// demoService describes the service without generated code: both messages
+// are well-known types.
+var demoService = grpc.ServiceDesc{
+	ServiceName: "sluice.demo.v1.Demo",
+	HandlerType: (*any)(nil),
+	Methods: []grpc.MethodDesc{{
+		MethodName: "Get",
+		Handler: func(server any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+			if err := decode(&emptypb.Empty{}); err != nil {
+				return nil, err
+			}
+			return server.(*demoServer).get(ctx)
+		},
+	}},
+}
+
+// podServer serves a pod's app on the pod's address.
+type podServer struct {
+	grpc *grpc.Server
+}
+
+// servePod listens on every TCP port the pod's containers declare; a pod
+// without any serves nothing.
+func servePod(pod *corev1.Pod, ip string, b Behaviour) (*podServer, error) {
+	app, err := newDemoServer(pod, b)
+	if err != nil {
+		return nil, err
+	}
+	s := &podServer{grpc: grpc.NewServer()}
+	s.grpc.RegisterService(&demoService, app)
+	var listeners []net.Listener
+	for _, port := range tcpPorts(pod) {
+		l, err := net.Listen("tcp", net.JoinHostPort(ip, strconv.Itoa(int(port))))
+		if err != nil {
+			for _, l := range listeners {
+				_ = l.Close()
+			}
+			return nil, fmt.Errorf("listen for pod %s/%s: %w", pod.Namespace, pod.Name, err)
+		}
+		listeners = append(listeners, l)
+	}
+	for _, l := range listeners {
+		go func() { _ = s.grpc.Serve(l) }() // ends with stop or drain
+	}
+	return s, nil
+}
+
+func tcpPorts(pod *corev1.Pod) []int32 {
+	var found []int32
+	for _, c := range pod.Spec.Containers {
+		for _, p := range c.Ports {
+			if p.Protocol == "" || p.Protocol == corev1.ProtocolTCP {
+				found = append(found, p.ContainerPort)
+			}
+		}
+	}
+	return found
+}
+
+// drain lets requests in flight finish, for at most the given time.
+func (s *podServer) drain(limit time.Duration) {
+	timer := time.AfterFunc(limit, s.grpc.Stop)
+	defer timer.Stop()
+	s.grpc.GracefulStop()
+}
+
+// stop cuts every connection.
+func (s *podServer) stop() { s.grpc.Stop() }
