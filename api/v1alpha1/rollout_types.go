@@ -180,7 +180,7 @@ type Step struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
-	// +kubebuilder:validation:XValidation:rule="self != 'promotion' && !self.matches('^step-[0-9]+$')",message="the names promotion and step-<n> cannot be chosen"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^step-[0-9]+$')",message="names such as step-1 stand for steps without a name"
 	Name string `json:"name,omitempty"`
 
 	// weight is the percentage of requests that go to the canary, 0 to 100.

@@ -1,7 +1,6 @@
 package v1alpha1_test
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,47 +9,37 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/yaml"
+
+	"github.com/sluice-dev/sluice/internal/envtest"
 )
 
-// server is the real API server that every test of this package asks.
-var server client.Client
+// apiServer is the real API server that the tests of this package ask.
+var apiServer = envtest.Shared{CRDs: func() ([]string, error) {
+	dir, err := envtest.SluiceCRDs()
+	return []string{dir}, err
+}}
 
-func TestMain(m *testing.M) {
-	code, err := withServer(m)
+func TestMain(m *testing.M) { os.Exit(apiServer.Run(m)) }
+
+// connect returns a client of the API server without limits of its own.
+func connect(t *testing.T) client.Client {
+	t.Helper()
+	cfg := *apiServer.Config(t)
+	cfg.QPS = -1
+	c, err := client.New(&cfg, client.Options{})
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
+		t.Fatal(err)
 	}
-	os.Exit(code)
+	return client.WithFieldValidation(c, "Strict")
 }
 
-func withServer(m *testing.M) (code int, err error) {
-	env := &envtest.Environment{
-		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "config", "crd")},
-		ErrorIfCRDPathMissing: true,
-	}
-	cfg, err := env.Start()
-	if err != nil {
-		return 0, fmt.Errorf("start the API server (KUBEBUILDER_ASSETS must name a folder with etcd and "+
-			"kube-apiserver; \"make test\" sets it): %w", err)
-	}
-	defer func() {
-		if stopErr := env.Stop(); err == nil {
-			err = stopErr
-		}
-	}()
-	cfg.QPS, cfg.Burst = -1, 0
-	if server, err = client.New(cfg, client.Options{}); err != nil {
-		return 0, fmt.Errorf("make a client: %w", err)
-	}
-	return m.Run(), nil
-}
+// kinds of the group, each with an object in testdata that has every field.
+var kinds = []string{"Rollout", "AnalysisRun", "RolloutAction", "MetricProvider"}
 
-// full returns an object of the kind that has every field of the spec, read
-// from testdata. Its name is unique to the test.
+// full reads the kind's object from testdata.
 func full(t *testing.T, kind string) *unstructured.Unstructured {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", strings.ToLower(kind)+".yaml"))
@@ -65,12 +54,19 @@ func full(t *testing.T, kind string) *unstructured.Unstructured {
 	return u
 }
 
-// set puts a value at a dotted path; a number is an index of a list, and "-"
-// in place of a value's last name appends. A nil value removes the field.
-func set(t *testing.T, u *unstructured.Unstructured, path string, value any) {
+// change puts a value at a dotted path, in which a number is the index in a
+// list. A nil value removes the field.
+type change struct {
+	path  string
+	value any
+}
+
+func apply(t *testing.T, u *unstructured.Unstructured, changes ...change) {
 	t.Helper()
-	if err := assign(u.Object, strings.Split(path, "."), value); err != nil {
-		t.Fatalf("set %s: %v", path, err)
+	for _, c := range changes {
+		if err := assign(u.Object, strings.Split(c.path, "."), runtime.DeepCopyJSONValue(c.value)); err != nil {
+			t.Fatalf("set %s: %v", c.path, err)
+		}
 	}
 }
 
@@ -78,18 +74,18 @@ func assign(at any, path []string, value any) error {
 	name, rest := path[0], path[1:]
 	switch node := at.(type) {
 	case map[string]any:
-		if len(rest) > 0 {
+		switch {
+		case len(rest) > 0:
 			return assign(node[name], rest, value)
-		}
-		if value == nil {
+		case value == nil:
 			delete(node, name)
-			return nil
+		default:
+			node[name] = value
 		}
-		node[name] = value
 		return nil
 	case []any:
 		index, err := strconv.Atoi(name)
-		if err != nil || index >= len(node) {
+		if err != nil || index < 0 || index >= len(node) {
 			return fmt.Errorf("no item %q", name)
 		}
 		if len(rest) > 0 {
@@ -102,22 +98,13 @@ func assign(at any, path []string, value any) error {
 	}
 }
 
-// create asks the server whether it would take the object, and returns what it
-// would store, defaults included.
-func create(u *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	stored := u.DeepCopy()
-	err := server.Create(context.Background(), stored, client.DryRunAll, client.FieldValidation("Strict"))
-	return stored, err
-}
-
-// wantRefused asserts that the server refused for the stated reason.
 func wantRefused(t *testing.T, err error, message string) {
 	t.Helper()
 	switch {
 	case err == nil:
 		t.Errorf("accepted, want it refused with %q", message)
 	case !strings.Contains(err.Error(), message):
-		t.Errorf("refused with\n  %v\nwant a message with %q", err, message)
+		t.Errorf("refused with\n  %v\nwant a message with\n  %s", err, message)
 	}
 }
 

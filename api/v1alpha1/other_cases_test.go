@@ -1,0 +1,165 @@
+package v1alpha1_test
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+const (
+	analysisRun    = "AnalysisRun"
+	rolloutAction  = "RolloutAction"
+	metricProvider = "MetricProvider"
+)
+
+func repeat(s string, n int) string { return strings.Repeat(s, n) }
+
+func concat[T any](lists ...[]T) []T {
+	var all []T
+	for _, l := range lists {
+		all = append(all, l...)
+	}
+	return all
+}
+
+// metricCases are those of the metrics at a path: a Rollout and an AnalysisRun
+// have the same.
+func metricCases(kind, at string) []fieldCase {
+	metric := func(i int) any {
+		return map[string]any{"name": fmt.Sprintf("m%d", i), "query": "vector(1)", "successWhen": "value < 1.0"}
+	}
+	in := func(field string) string { return at + ".0." + field }
+	const oneCondition = "at least one of successWhen and failWhen must be set"
+	return []fieldCase{
+		keyed(kind, at, 1, 20, metric).required(),
+		text(kind, in("name"), 1, 63).required().refusing("Errors", dnsLabel).refusing("a.b", dnsLabel),
+		fieldCase{kind: kind, path: in("provider")}.optional(),
+		text(kind, in("provider.name"), 1, 253).required(),
+		text(kind, in("query"), 1, 8192).required(),
+		span(kind, in("window"), time.Second, 24*time.Hour, "window must be between 1s and 24h"),
+		text(kind, in("successWhen"), 1, 1024).optional(),
+		text(kind, in("failWhen"), 1, 1024).optional(),
+		fieldCase{kind: kind, path: in("failWhen")}.with(change{in("successWhen"), nil}).
+			accepting("value > 1.0").refusing(nil, oneCondition),
+		span(kind, in("interval"), time.Second, 24*time.Hour, "interval must be between 1s and 24h"),
+		span(kind, in("initialDelay"), 0, 24*time.Hour, "initialDelay must be between 0s and 24h"),
+		number(kind, in("count"), 1, 1000).optional(),
+		number(kind, in("failureLimit"), 0, 1000).optional(),
+		number(kind, in("consecutiveErrorLimit"), 0, 1000).optional(),
+		word(kind, in("onError"), "Hold", "Abort").optional(),
+		fieldCase{kind: kind, path: in("noData"), accept: []any{nil, map[string]any{}}},
+		word(kind, in("noData.policy"), "Hold", "Success", "Failure").optional(),
+		span(kind, in("noData.after"), 0, 24*time.Hour, "after must be between 0s and 24h"),
+		word(kind, in("series"), "Error", "All", "Any").optional(),
+		word(kind, in("nonFinite"), "NoData", "Error", "Evaluate").optional(),
+		word(kind, in("warnings"), "Error", "Ignore").optional(),
+	}
+}
+
+var verdicts = []any{"Success", "Failure", "Inconclusive", "Error", "Pending"}
+
+var analysisRunCases = append([]fieldCase{
+	object(analysisRun, "spec"),
+	object(analysisRun, "spec.subject"),
+	text(analysisRun, "spec.subject.rollout", 1, 253).required(),
+	text(analysisRun, "spec.subject.stableRevision", 1, 63).required(),
+	text(analysisRun, "spec.subject.canaryRevision", 1, 63).required(),
+	fieldCase{kind: analysisRun, path: "spec.subject.attempt", accept: []any{int64(1), int64(1 << 30)}}.
+		refusing(int64(0), atLeast(1)).refusing(int64(1)<<32, "int32").required(),
+	keyed(analysisRun, "status.conditions", 0, 16, condition),
+	counter(analysisRun, "status.observedGeneration"),
+	number(analysisRun, "status.step.index", 0, 50).required(),
+	text(analysisRun, "status.step.name", 0, 63).required(),
+	moment(analysisRun, "status.step.since").required(),
+	word(analysisRun, "status.verdict", verdicts...),
+	text(analysisRun, "status.message", 0, 1024),
+	keyed(analysisRun, "status.metrics", 0, 20, func(i int) any {
+		return map[string]any{"name": fmt.Sprintf("m%d", i), "verdict": "Pending"}
+	}),
+	text(analysisRun, "status.metrics.0.name", 0, 63).required(),
+	word(analysisRun, "status.metrics.0.verdict", verdicts...).required(),
+	text(analysisRun, "status.metrics.0.message", 0, 512),
+	text(analysisRun, "status.metrics.0.query", 0, 16384),
+	counter(analysisRun, "status.metrics.0.successful"),
+	counter(analysisRun, "status.metrics.0.failed"),
+	counter(analysisRun, "status.metrics.0.inconclusive"),
+	counter(analysisRun, "status.metrics.0.withoutData"),
+	counter(analysisRun, "status.metrics.0.errors"),
+	counter(analysisRun, "status.metrics.0.consecutiveErrors"),
+	moment(analysisRun, "status.metrics.0.lastMeasuredAt").optional(),
+	list(analysisRun, "status.metrics.0.measurements", 0, 10, func(int) any {
+		return map[string]any{"at": "2026-01-02T15:04:05.000000Z", "verdict": "Success"}
+	}),
+	moment(analysisRun, "status.metrics.0.measurements.0.at").required(),
+	word(analysisRun, "status.metrics.0.measurements.0.verdict", verdicts...).required(),
+	text(analysisRun, "status.metrics.0.measurements.0.value", 0, 256),
+	text(analysisRun, "status.metrics.0.measurements.0.reason", 0, 64),
+}, metricCases(analysisRun, "spec.metrics")...)
+
+var rolloutActionCases = []fieldCase{
+	object(rolloutAction, "spec"),
+	text(rolloutAction, "spec.rollout", 1, 253).required(),
+	word(rolloutAction, "spec.action", "Promote", "PromoteFull", "Abort", "Retry").required(),
+	text(rolloutAction, "spec.revision", 1, 63).required(),
+	text(rolloutAction, "spec.step", 1, 63).optional(),
+	text(rolloutAction, "spec.reason", 0, 512).optional(),
+	text(rolloutAction, "spec.requestedBy", 0, 253).optional(),
+	span(rolloutAction, "spec.timeToLive", time.Second, 168*time.Hour, "timeToLive must be between 1s and 168h"),
+	keyed(rolloutAction, "status.conditions", 0, 8, condition),
+	counter(rolloutAction, "status.observedGeneration"),
+}
+
+var metricProviderCases = concat([]fieldCase{
+	object(metricProvider, "spec"),
+	fieldCase{kind: metricProvider, path: "spec.prometheus"}.refusing(nil, "prometheus is required"),
+	addressCase(),
+	span(metricProvider, "spec.prometheus.timeout", 100*time.Millisecond, 5*time.Minute,
+		"timeout must be between 100ms and 5m"),
+	fieldCase{kind: metricProvider, path: "spec.prometheus.auth", accept: []any{
+		nil, map[string]any{"bearer": map[string]any{"name": "s", "key": "k"}},
+	}}.
+		refusing(map[string]any{}, "exactly one of basic and bearer must be set").
+		refusing(map[string]any{
+			"bearer": map[string]any{"name": "s", "key": "k"},
+			"basic":  map[string]any{"username": "u", "password": map[string]any{"name": "s", "key": "k"}},
+		}, "exactly one of basic and bearer must be set"),
+	text(metricProvider, "spec.prometheus.auth.basic.username", 1, 253).required(),
+	object(metricProvider, "spec.prometheus.auth.basic.password"),
+	object(metricProvider, "spec.prometheus.tls.ca"),
+	keyed(metricProvider, "status.conditions", 0, 8, condition),
+	counter(metricProvider, "status.observedGeneration"),
+},
+	secretKeyCases("spec.prometheus.auth.basic.password"),
+	secretKeyCases("spec.prometheus.tls.ca"),
+	secretKeyCases("spec.prometheus.auth.bearer", change{
+		"spec.prometheus.auth", map[string]any{"bearer": map[string]any{"name": "s", "key": "k"}},
+	}),
+)
+
+func addressCase() fieldCase {
+	const (
+		notHTTP = "address must be an http or https URL"
+		extras  = "address must not contain credentials, a query or a fragment"
+	)
+	return fieldCase{kind: metricProvider, path: "spec.prometheus.address", accept: []any{
+		"http://p", "https://prometheus.monitoring.svc:9090", "http://10.0.0.1:9090/a/b", "http://[2001:db8::1]:9090",
+		"https://" + repeat("a", 2040),
+	}}.
+		required().
+		refusing("http://", tooShort(8)).
+		refusing("https://"+repeat("a", 2041), tooLong(2048)).
+		refusing("ftp://prometheus", notHTTP).
+		refusing("prometheus:9090", notHTTP).
+		refusing("http:///metrics", notHTTP).
+		refusing("not a url", notHTTP).
+		refusing("http://user:secret@prometheus", extras).
+		refusing("http://prometheus?tenant=a", extras).
+		refusing("http://prometheus#a", extras)
+}
+
+func secretKeyCases(at string, given ...change) []fieldCase {
+	return []fieldCase{
+		text(metricProvider, at+".name", 1, 253).with(given...).required(),
+		text(metricProvider, at+".key", 1, 253).with(given...).required(),
+	}
+}
