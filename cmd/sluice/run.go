@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/controllers/rollout"
+	"github.com/sluice-dev/sluice/trafficrouting/istio"
+)
+
+// leaseName is the lease that replicas of the operator compete for.
+const leaseName = "sluice"
+
+// run wires everything and works until ctx ends.
+func run(ctx context.Context, o options) error {
+	config, err := loadConfig(o.kubeconfig)
+	if err != nil {
+		return err
+	}
+	scheme, err := newScheme()
+	if err != nil {
+		return err
+	}
+	managerOptions, err := o.manager(scheme)
+	if err != nil {
+		return err
+	}
+	mgr, err := ctrl.NewManager(config, managerOptions)
+	if err != nil {
+		return fmt.Errorf("setting up the manager: %w", err)
+	}
+	if err := o.addControllers(ctx, mgr, config); err != nil {
+		return err
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return fmt.Errorf("adding a probe: %w", err)
+	}
+	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
+		return fmt.Errorf("adding a probe: %w", err)
+	}
+	ctrl.Log.Info("Starting", "version", version())
+	if err := mgr.Start(ctx); err != nil {
+		return fmt.Errorf("running: %w", err)
+	}
+	return nil
+}
+
+func loadConfig(path string) (*rest.Config, error) {
+	config, err := ctrl.GetConfig()
+	if path != "" {
+		config, err = clientcmd.BuildConfigFromFlags("", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("finding the cluster: %w", err)
+	}
+	// The API server knows best how much it can take (priority and fairness); an
+	// abort must never wait behind our own routine work.
+	config.QPS = -1
+	config.UserAgent = "sluice/" + version()
+	return config, nil
+}
+
+func newScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(
+		clientgoscheme.AddToScheme(scheme),
+		v1alpha1.AddToScheme(scheme),
+		istio.AddToScheme(scheme),
+	); err != nil {
+		return nil, fmt.Errorf("building the scheme: %w", err)
+	}
+	return scheme, nil
+}
+
+func (o *options) manager(scheme *runtime.Scheme) (manager.Options, error) {
+	ours, err := labels.NewRequirement(v1alpha1.RolloutLabel, selection.Exists, nil)
+	if err != nil {
+		return manager.Options{}, fmt.Errorf("selecting ReplicaSets: %w", err)
+	}
+	if o.leaseDuration < 3*time.Second {
+		return manager.Options{}, fmt.Errorf("--lease-duration is %s, but must be at least 3s", o.leaseDuration)
+	}
+	namespaces := map[string]cache.Config{}
+	for _, n := range o.namespaces {
+		namespaces[n] = cache.Config{}
+	}
+	if len(namespaces) == 0 {
+		namespaces = nil
+	}
+	return manager.Options{
+		Scheme: scheme,
+		Cache: cache.Options{
+			DefaultNamespaces: namespaces,
+			DefaultTransform:  cache.TransformStripManagedFields(),
+			ByObject: map[client.Object]cache.ByObject{
+				&appsv1.ReplicaSet{}: {Label: labels.NewSelector().Add(*ours)},
+			},
+		},
+		Client: client.Options{Cache: &client.CacheOptions{
+			// Over several namespaces the library cannot give this; conflicts and
+			// fixed names keep us safe there, at the cost of a retry.
+			EnableReadYourWritesConsistency: ptr.To(len(o.namespaces) < 2),
+		}},
+		Metrics:                       server.Options{BindAddress: o.metricsAddress},
+		HealthProbeBindAddress:        o.probeAddress,
+		PprofBindAddress:              o.profileAddress,
+		LeaderElection:                o.leaderElect,
+		LeaderElectionID:              leaseName,
+		LeaderElectionNamespace:       o.leaderElectionNamespace,
+		LeaderElectionReleaseOnCancel: true,
+		LeaseDuration:                 ptr.To(o.leaseDuration),
+		RenewDeadline:                 ptr.To(o.leaseDuration * 2 / 3),
+		RetryPeriod:                   ptr.To(min(2*time.Second, o.leaseDuration/7)),
+		GracefulShutdownTimeout:       ptr.To(15 * time.Second),
+	}, nil
+}
+
+func (o *options) addControllers(ctx context.Context, mgr ctrl.Manager, config *rest.Config) error {
+	if err := rollout.Setup(ctx, mgr, rollout.Options{
+		Router:      istio.New(mgr.GetClient(), istio.WithClusterDomain(o.clusterDomain)),
+		Claims:      claims,
+		ClaimOf:     claimOf,
+		Watched:     istio.Watched(),
+		Clock:       clock.RealClock{},
+		Events:      mgr.GetEventRecorder("sluice.dev/rollout"),
+		Concurrency: o.concurrency,
+	}); err != nil {
+		return fmt.Errorf("adding the rollout controller: %w", err)
+	}
+	return nil
+}
+
+// claims names the routing objects of a spec.
+func claims(t v1alpha1.Traffic) []string {
+	refs := istio.Refs(t)
+	keys := make([]string, len(refs))
+	for i, ref := range refs {
+		keys[i] = ref.String()
+	}
+	return keys
+}
+
+// claimOf names a routing object.
+func claimOf(obj client.Object) (string, bool) {
+	ref, ok := istio.RefOf(obj)
+	return ref.String(), ok
+}

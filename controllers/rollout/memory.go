@@ -1,0 +1,60 @@
+package rollout
+
+import (
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sluice-dev/sluice/trafficrouting"
+)
+
+// memory is what one process remembers of its Rollouts. Losing it costs time, a
+// propagation wait or a dry run, and nothing else: a restart is always safe.
+type memory struct {
+	mu    sync.Mutex
+	known map[types.NamespacedName]*recollection
+}
+
+type recollection struct {
+	uid types.UID
+	// routing was first seen as it is at since.
+	routing trafficrouting.State
+	since   time.Time
+	// checked is the template hash that the API server took in a dry run.
+	checked string
+
+	// wrote is when the status was last written.
+	wrote time.Time
+}
+
+func newMemory() *memory {
+	return &memory{known: map[types.NamespacedName]*recollection{}}
+}
+
+// recall returns what is remembered of a Rollout; it is the caller's alone, as no
+// Rollout is reconciled twice at a time.
+func (m *memory) recall(name types.NamespacedName, uid types.UID) *recollection {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := m.known[name]
+	if known == nil || known.uid != uid {
+		known = &recollection{uid: uid}
+		m.known[name] = known
+	}
+	return known
+}
+
+func (m *memory) forget(name types.NamespacedName) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.known, name)
+}
+
+// seen notes the routing and returns since when it has been so.
+func (r *recollection) seen(state trafficrouting.State, now time.Time) time.Time {
+	if r.since.IsZero() || r.routing != state {
+		r.routing, r.since = state, now
+	}
+	return r.since
+}

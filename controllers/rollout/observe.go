@@ -1,0 +1,229 @@
+package rollout
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-dev/sluice/analysis"
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/controllers/rollout/plan"
+	"github.com/sluice-dev/sluice/controllers/rollout/resources"
+	"github.com/sluice-dev/sluice/trafficrouting"
+)
+
+// observation is what was read for one decision: the values that the plan takes,
+// and the objects behind them that applying it needs.
+type observation struct {
+	plan.Observed
+	rollout     *v1alpha1.Rollout
+	template    resources.Template
+	replicaSets map[string]*appsv1.ReplicaSet // by revision
+	actions     map[string]*v1alpha1.RolloutAction
+	run         *v1alpha1.AnalysisRun
+	target      trafficrouting.Target
+	memory      *recollection
+	// unread is why something could not be read that the decision had to do
+	// without.
+	unread error
+}
+
+// observe reads everything that a decision rests on, all from caches.
+func (r *Reconciler) observe(ctx context.Context, rollout *v1alpha1.Rollout) (*observation, error) {
+	name := client.ObjectKeyFromObject(rollout)
+	o := &observation{
+		rollout: rollout,
+		target:  trafficrouting.Target{Rollout: name, UID: rollout.UID, Traffic: rollout.Spec.Traffic},
+		memory:  r.memory.recall(name, rollout.UID),
+	}
+	o.Now = r.clock.Now().UTC().Truncate(time.Microsecond)
+	o.Position = positionOf(&rollout.Status)
+	if err := r.observeReplicaSets(ctx, o); err != nil {
+		return nil, err
+	}
+	if err := r.observeActions(ctx, o); err != nil {
+		return nil, err
+	}
+	if err := r.observeAnalysis(ctx, o); err != nil {
+		return nil, err
+	}
+	if err := r.observeRouting(ctx, o); err != nil {
+		return nil, err
+	}
+	r.observeSpec(ctx, o)
+	return o, nil
+}
+
+func (r *Reconciler) observeReplicaSets(ctx context.Context, o *observation) error {
+	var list appsv1.ReplicaSetList
+	if err := r.client.List(ctx, &list, client.InNamespace(o.rollout.Namespace),
+		client.MatchingFields{ownerIndex: string(o.rollout.UID)}, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("listing ReplicaSets: %w", err)
+	}
+	o.replicaSets = make(map[string]*appsv1.ReplicaSet, len(list.Items))
+	for i := range list.Items {
+		rs := &list.Items[i]
+		revision := rs.Labels[v1alpha1.PodTemplateHashLabel]
+		o.replicaSets[revision] = rs
+		desired := int32(1)
+		if rs.Spec.Replicas != nil {
+			desired = *rs.Spec.Replicas
+		}
+		o.ReplicaSets = append(o.ReplicaSets, plan.ReplicaSet{
+			Revision:  revision,
+			Name:      rs.Name,
+			Desired:   desired,
+			Replicas:  rs.Status.Replicas,
+			Available: resources.Available(rs),
+			CreatedAt: rs.CreationTimestamp.Time,
+		})
+	}
+	return nil
+}
+
+// listActions returns the commands to a Rollout, oldest first.
+func (r *Reconciler) listActions(ctx context.Context, name types.NamespacedName) ([]v1alpha1.RolloutAction, error) {
+	var list v1alpha1.RolloutActionList
+	if err := r.client.List(ctx, &list, client.InNamespace(name.Namespace),
+		client.MatchingFields{rolloutIndex: name.Name}); err != nil {
+		return nil, fmt.Errorf("listing RolloutActions: %w", err)
+	}
+	slices.SortFunc(list.Items, func(a, b v1alpha1.RolloutAction) int {
+		if c := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	return list.Items, nil
+}
+
+func (r *Reconciler) observeActions(ctx context.Context, o *observation) error {
+	actions, err := r.listActions(ctx, client.ObjectKeyFromObject(o.rollout))
+	if err != nil {
+		return err
+	}
+	o.actions = make(map[string]*v1alpha1.RolloutAction, len(actions))
+	for i := range actions {
+		a := &actions[i]
+		if a.DeletionTimestamp != nil {
+			continue
+		}
+		o.actions[string(a.UID)] = a
+		o.Actions = append(o.Actions, plan.Action{
+			UID:        string(a.UID),
+			Name:       a.Name,
+			Type:       a.Spec.Action,
+			Revision:   a.Spec.Revision,
+			Step:       a.Spec.Step,
+			By:         a.Spec.RequestedBy,
+			Why:        a.Spec.Reason,
+			CreatedAt:  a.CreationTimestamp.Time,
+			TimeToLive: duration(a.Spec.TimeToLive, time.Hour),
+			Done:       ended(a),
+		})
+	}
+	return nil
+}
+
+// ended reports whether a command was applied or refused.
+func ended(a *v1alpha1.RolloutAction) bool {
+	return meta.IsStatusConditionTrue(a.Status.Conditions, v1alpha1.ConditionApplied) ||
+		meta.IsStatusConditionTrue(a.Status.Conditions, v1alpha1.ConditionRefused)
+}
+
+func (r *Reconciler) observeAnalysis(ctx context.Context, o *observation) error {
+	o.Analysis = plan.Analysis{Verdict: v1alpha1.VerdictPending, Reason: v1alpha1.ReasonAnalysing, Message: "no measurement yet"}
+	p := &o.Position
+	if p.Canary == "" || p.Step == nil || o.rollout.Spec.Analysis == nil {
+		return nil
+	}
+	run := &v1alpha1.AnalysisRun{}
+	key := types.NamespacedName{
+		Namespace: o.rollout.Namespace,
+		Name:      resources.AnalysisRunName(o.rollout.Name, p.Canary, p.Attempt),
+	}
+	if err := r.client.Get(ctx, key, run); err != nil {
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("reading the AnalysisRun: %w", err)
+		}
+		return nil
+	}
+	if !metav1.IsControlledBy(run, o.rollout) {
+		return nil // Of an earlier Rollout with this name.
+	}
+	o.run = run
+	step := v1alpha1.AnalysisStep{Index: int32(p.Step.Index), Name: p.Step.Name}
+	if p.Step.InForceSince != nil {
+		step.Since = metav1.NewMicroTime(*p.Step.InForceSince)
+	}
+	o.Analysis.Verdict, o.Analysis.Abort, o.Analysis.Reason, o.Analysis.Message = analysis.Decision(run, step)
+	return nil
+}
+
+// observeRouting reads the routing. What only a person can mend is a problem;
+// anything else leaves the routing unknown, and is an error to return at the end.
+func (r *Reconciler) observeRouting(ctx context.Context, o *observation) error {
+	older, err := r.olderClaim(ctx, o.rollout)
+	if err != nil {
+		return err
+	}
+	if older != "" {
+		o.Routing.Problem = &plan.Problem{
+			Reason: v1alpha1.ReasonRouteClaimed,
+			Message: fmt.Sprintf("Rollout %s, which is older, moves the weights of the same routing object: "+
+				"give each Rollout routing objects of its own", older),
+		}
+		return nil
+	}
+	state, err := r.router.Observe(ctx, o.target)
+	if problem := trafficrouting.AsProblem(err); problem != nil {
+		o.Routing.Problem = &plan.Problem{Reason: problem.Reason, Message: problem.Message}
+		return nil
+	}
+	if err != nil {
+		o.unread = fmt.Errorf("reading the routing: %w", err)
+		return nil
+	}
+	o.Routing = plan.Routing{Known: true, State: state, Since: o.memory.seen(state, o.Now)}
+	return nil
+}
+
+// olderClaim returns the name of another Rollout that claims one of this one's
+// routing objects and comes before it, or nothing.
+func (r *Reconciler) olderClaim(ctx context.Context, rollout *v1alpha1.Rollout) (string, error) {
+	for _, claim := range r.claims(rollout.Spec.Traffic) {
+		var list v1alpha1.RolloutList
+		if err := r.client.List(ctx, &list, client.InNamespace(rollout.Namespace),
+			client.MatchingFields{claimIndex: claim}, client.UnsafeDisableDeepCopy); err != nil {
+			return "", fmt.Errorf("listing the Rollouts that claim %s: %w", claim, err)
+		}
+		for i := range list.Items {
+			if other := &list.Items[i]; other.UID != rollout.UID && comesBefore(other, rollout) {
+				return other.Name, nil
+			}
+		}
+	}
+	return "", nil
+}
+
+func comesBefore(a, b *v1alpha1.Rollout) bool {
+	if c := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); c != 0 {
+		return c < 0
+	}
+	return a.UID < b.UID
+}
+
+func duration(d *metav1.Duration, otherwise time.Duration) time.Duration {
+	if d == nil {
+		return otherwise
+	}
+	return d.Duration
+}

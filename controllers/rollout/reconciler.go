@@ -1,0 +1,85 @@
+package rollout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/controllers/rollout/plan"
+	"github.com/sluice-dev/sluice/trafficrouting"
+)
+
+// Reconciler brings one Rollout at a time a step further.
+type Reconciler struct {
+	client client.Client
+	router trafficrouting.Router
+	// claims names the routing objects that a spec claims, as index keys.
+	claims func(v1alpha1.Traffic) []string
+	clock  clock.Clock
+	events events.EventRecorder
+	memory *memory
+}
+
+// Reconcile implements reconcile.Reconciler.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	started := r.clock.Now()
+	rollout := &v1alpha1.Rollout{}
+	if err := r.client.Get(ctx, req.NamespacedName, rollout); err != nil {
+		if client.IgnoreNotFound(err) != nil {
+			return ctrl.Result{}, fmt.Errorf("reading the Rollout: %w", err)
+		}
+		return r.gone(ctx, req.NamespacedName)
+	}
+	if !controllerutil.ContainsFinalizer(rollout, v1alpha1.TrafficFinalizer) {
+		if rollout.DeletionTimestamp != nil {
+			return ctrl.Result{}, nil // Everything was given back.
+		}
+		if err := r.addFinalizer(ctx, rollout); err != nil {
+			return ctrl.Result{}, ignoreConflict(err)
+		}
+	}
+	seen, err := r.observe(ctx, rollout)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	decided := plan.Decide(seen.Observed)
+	if err := r.apply(ctx, seen, &decided); err != nil {
+		if isConflict(err) {
+			log.FromContext(ctx).V(1).Info("Somebody else wrote first, looking again", "cause", err.Error())
+			return ctrl.Result{RequeueAfter: conflictDelay}, nil
+		}
+		return ctrl.Result{}, errors.Join(err, seen.unread)
+	}
+	r.measure(seen, &decided, started)
+	return ctrl.Result{RequeueAfter: decided.RequeueAfter}, seen.unread
+}
+
+// gone cleans up after a Rollout that does not exist: commands to it are refused.
+func (r *Reconciler) gone(ctx context.Context, name types.NamespacedName) (ctrl.Result, error) {
+	r.memory.forget(name)
+	forgetMetrics(name)
+	actions, err := r.listActions(ctx, name)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	now, next := r.clock.Now(), ctrl.Result{}
+	for i := range actions {
+		after, err := r.endOrphan(ctx, &actions[i], now)
+		if err != nil {
+			return ctrl.Result{}, err
+		}
+		if after > 0 && (next.RequeueAfter == 0 || after < next.RequeueAfter) {
+			next.RequeueAfter = after
+		}
+	}
+	return next, nil
+}

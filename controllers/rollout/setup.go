@@ -1,0 +1,181 @@
+package rollout
+
+import (
+	"context"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/trafficrouting"
+)
+
+// Indexes of the cache.
+const (
+	ownerIndex   = "sluice.ownerUID"
+	rolloutIndex = "sluice.rollout"
+	claimIndex   = "sluice.claim"
+)
+
+// Options are what the controller needs from outside.
+type Options struct {
+	// Router moves traffic.
+	Router trafficrouting.Router
+	// Claims returns keys of the routing objects that a spec names.
+	Claims func(v1alpha1.Traffic) []string
+	// ClaimOf returns the key of a routing object.
+	ClaimOf func(client.Object) (string, bool)
+	// Watched are the kinds of routing objects.
+	Watched []client.Object
+	// Clock tells the time.
+	Clock clock.Clock
+	// Events takes Kubernetes Events.
+	Events events.EventRecorder
+	// Concurrency is the number of Rollouts that are reconciled at a time.
+	Concurrency int
+}
+
+// Setup registers the controller with a manager.
+func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
+	if err := registerMetrics(metrics.Registry); err != nil {
+		return err
+	}
+	if err := addIndexes(ctx, mgr.GetFieldIndexer(), o.Claims); err != nil {
+		return err
+	}
+	r := &Reconciler{
+		client: mgr.GetClient(),
+		router: o.Router,
+		claims: o.Claims,
+		clock:  o.Clock,
+		events: o.Events,
+		memory: newMemory(),
+	}
+	b := ctrl.NewControllerManagedBy(mgr).
+		Named("rollout").
+		For(&v1alpha1.Rollout{}).
+		Owns(&appsv1.ReplicaSet{}, builder.WithPredicates(replicaSetChanged)).
+		Owns(&v1alpha1.AnalysisRun{}, builder.WithPredicates(verdictChanged)).
+		Watches(&v1alpha1.RolloutAction{}, handler.EnqueueRequestsFromMapFunc(subjectOfAction)).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: o.Concurrency,
+			EnableWarmup:            ptr.To(true),
+			UsePriorityQueue:        ptr.To(true),
+		})
+	for _, obj := range o.Watched {
+		b = b.Watches(obj, handler.EnqueueRequestsFromMapFunc(r.claimants(o.ClaimOf)), builder.WithPredicates(routingChanged))
+	}
+	if err := b.Complete(r); err != nil {
+		return fmt.Errorf("setting up the rollout controller: %w", err)
+	}
+	return nil
+}
+
+func addIndexes(ctx context.Context, indexer client.FieldIndexer, claims func(v1alpha1.Traffic) []string) error {
+	for _, index := range []struct {
+		obj   client.Object
+		field string
+		value client.IndexerFunc
+	}{
+		{&appsv1.ReplicaSet{}, ownerIndex, ownerUID},
+		{&v1alpha1.AnalysisRun{}, ownerIndex, ownerUID},
+		{&v1alpha1.RolloutAction{}, rolloutIndex, func(obj client.Object) []string {
+			return []string{obj.(*v1alpha1.RolloutAction).Spec.Rollout}
+		}},
+		{&v1alpha1.Rollout{}, claimIndex, func(obj client.Object) []string {
+			return claims(obj.(*v1alpha1.Rollout).Spec.Traffic)
+		}},
+	} {
+		if err := indexer.IndexField(ctx, index.obj, index.field, index.value); err != nil {
+			return fmt.Errorf("indexing %T by %s: %w", index.obj, index.field, err)
+		}
+	}
+	return nil
+}
+
+func ownerUID(obj client.Object) []string {
+	owner := metav1.GetControllerOf(obj)
+	if owner == nil || owner.Kind != "Rollout" || owner.APIVersion != v1alpha1.GroupVersion.String() {
+		return nil
+	}
+	return []string{string(owner.UID)}
+}
+
+// subjectOfAction wakes the Rollout that a command is for.
+func subjectOfAction(_ context.Context, obj client.Object) []reconcile.Request {
+	a, ok := obj.(*v1alpha1.RolloutAction)
+	if !ok {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: a.Namespace, Name: a.Spec.Rollout}}}
+}
+
+// claimants wakes the Rollouts that claim a routing object.
+func (r *Reconciler) claimants(claimOf func(client.Object) (string, bool)) handler.MapFunc {
+	return func(ctx context.Context, obj client.Object) []reconcile.Request {
+		claim, ok := claimOf(obj)
+		if !ok {
+			return nil
+		}
+		var list v1alpha1.RolloutList
+		if err := r.client.List(ctx, &list, client.InNamespace(obj.GetNamespace()),
+			client.MatchingFields{claimIndex: claim}, client.UnsafeDisableDeepCopy,
+			client.DisableReadYourWritesConsistency); err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "Listing the Rollouts that claim a routing object")
+			return nil
+		}
+		requests := make([]reconcile.Request, len(list.Items))
+		for i := range list.Items {
+			requests[i].NamespacedName = client.ObjectKeyFromObject(&list.Items[i])
+		}
+		return requests
+	}
+}
+
+// replicaSetChanged lets only through what a decision reads.
+var replicaSetChanged = predicate.Funcs{
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		was, ok := e.ObjectOld.(*appsv1.ReplicaSet)
+		is, also := e.ObjectNew.(*appsv1.ReplicaSet)
+		return !ok || !also || was.Status.Replicas != is.Status.Replicas ||
+			was.Status.AvailableReplicas != is.Status.AvailableReplicas ||
+			!ptr.Equal(was.Spec.Replicas, is.Spec.Replicas) ||
+			was.DeletionTimestamp.IsZero() != is.DeletionTimestamp.IsZero()
+	},
+}
+
+// verdictChanged lets only through what a decision reads.
+var verdictChanged = predicate.Funcs{
+	CreateFunc: func(event.CreateEvent) bool { return false },
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		was, ok := e.ObjectOld.(*v1alpha1.AnalysisRun)
+		is, also := e.ObjectNew.(*v1alpha1.AnalysisRun)
+		return !ok || !also || was.Status.Verdict != is.Status.Verdict || was.Status.Message != is.Status.Message ||
+			!equality.Semantic.DeepEqual(was.Status.Step, is.Status.Step)
+	},
+}
+
+// routingChanged ignores what happens to an object's status.
+var routingChanged = predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, servicePredicate)
+
+// servicePredicate lets updates of Services through, which have no generation.
+var servicePredicate = predicate.Funcs{
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		return e.ObjectNew.GetGeneration() == 0 && e.ObjectOld.GetResourceVersion() != e.ObjectNew.GetResourceVersion()
+	},
+}

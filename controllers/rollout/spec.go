@@ -1,0 +1,156 @@
+package rollout
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-dev/sluice/analysis"
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/controllers/rollout/plan"
+	"github.com/sluice-dev/sluice/controllers/rollout/resources"
+)
+
+// Values that the schema fills in, for objects that were stored without them.
+const (
+	defaultProgressDeadline = 10 * time.Minute
+	defaultPropagation      = time.Second
+	defaultDrain            = 30 * time.Second
+	defaultHistoryLimit     = 5
+)
+
+// observeSpec resolves what the user wants. What cannot be carried out becomes a
+// problem, which stops new releases but no abort.
+func (r *Reconciler) observeSpec(ctx context.Context, o *observation) {
+	spec := &o.rollout.Spec
+	o.Spec = plan.Spec{
+		Replicas:         valueOr(spec.Replicas, 1),
+		Paused:           spec.Paused,
+		Analysed:         spec.Analysis != nil,
+		ProgressDeadline: duration(spec.ProgressDeadline, defaultProgressDeadline),
+		Propagation:      duration(spec.Traffic.PropagationTime, defaultPropagation),
+		Drain:            duration(spec.Traffic.DrainTime, defaultDrain),
+		HistoryLimit:     int(valueOr(spec.RevisionHistoryLimit, defaultHistoryLimit)),
+		Steps:            stepsOf(spec.Strategy.Canary),
+	}
+	if o.rollout.DeletionTimestamp != nil {
+		o.Spec.DeletedAt = &o.rollout.DeletionTimestamp.Time
+	}
+	if problem := r.checkSpec(ctx, o); problem != nil {
+		o.Spec.Problem = problem
+	}
+}
+
+func stepsOf(canary *v1alpha1.CanaryStrategy) []plan.Step {
+	if canary == nil {
+		return nil
+	}
+	steps := make([]plan.Step, len(canary.Steps))
+	for i, s := range canary.Steps {
+		steps[i] = plan.Step{
+			Name:     s.Name,
+			Weight:   s.Weight,
+			Bake:     duration(s.Bake, 0),
+			Approval: s.Approval == v1alpha1.ApprovalRequired,
+		}
+		if s.Name == "" {
+			steps[i].Name = fmt.Sprintf("step-%d", i+1)
+		}
+		if s.Scale != nil {
+			steps[i].Pods, steps[i].Percent = s.Scale.Replicas, s.Scale.Percent
+		}
+	}
+	return steps
+}
+
+// checkSpec finds what the schema cannot, and the revision of the template.
+func (r *Reconciler) checkSpec(ctx context.Context, o *observation) *plan.Problem {
+	invalid := func(format string, args ...any) *plan.Problem {
+		return &plan.Problem{Reason: v1alpha1.ReasonInvalidSpec, Message: fmt.Sprintf(format, args...)}
+	}
+	spec := &o.rollout.Spec
+	if len(o.Spec.Steps) == 0 {
+		return invalid("strategy.canary.steps is empty: write at least one step")
+	}
+	if name := repeatedStep(o.Spec.Steps); name != "" {
+		return invalid("two steps are named %s, one of them by its position: give them different names", name)
+	}
+	template, err := resources.ParseTemplate(spec.Workload)
+	if err != nil {
+		return invalid("%s", err)
+	}
+	o.template = template
+	o.Spec.Revision = revisionOf(o)
+	matches, err := resources.SelectorMatches(&spec.Selector, &template.Pod)
+	switch {
+	case err != nil:
+		return invalid("%s", err)
+	case !matches:
+		return invalid("selector does not match workload.template.metadata.labels: no pod would belong to the Rollout")
+	}
+	if spec.Analysis != nil {
+		if err := analysis.ValidateMetrics(spec.Analysis.Metrics); err != nil {
+			return invalid("analysis: %s", err)
+		}
+	}
+	return r.checkTemplate(ctx, o)
+}
+
+func repeatedStep(steps []plan.Step) string {
+	seen := map[string]bool{}
+	for _, s := range steps {
+		if seen[s.Name] {
+			return s.Name
+		}
+		seen[s.Name] = true
+	}
+	return ""
+}
+
+// revisionOf finds the ReplicaSet whose template means the same as the spec's, or
+// names a new revision.
+func revisionOf(o *observation) string {
+	for revision, rs := range o.replicaSets {
+		if t, err := resources.TemplateOf(rs); err == nil && t.Same(o.template) {
+			return revision
+		}
+	}
+	return o.template.Revision(func(name string) bool { return o.replicaSets[name] != nil })
+}
+
+// checkTemplate lets the API server try a template that no ReplicaSet was made
+// from yet, so that nothing moves for one that it would refuse.
+func (r *Reconciler) checkTemplate(ctx context.Context, o *observation) *plan.Problem {
+	revision := o.Spec.Revision
+	if o.replicaSets[revision] != nil || o.memory.checked == revision || o.Spec.DeletedAt != nil {
+		return nil
+	}
+	rs, err := resources.MakeReplicaSet(o.rollout, o.template, revision, 0)
+	if err != nil {
+		return &plan.Problem{Reason: v1alpha1.ReasonInvalidSpec, Message: err.Error()}
+	}
+	err = r.client.Create(ctx, rs, client.DryRunAll)
+	switch {
+	case err == nil || apierrors.IsAlreadyExists(err):
+		o.memory.checked = revision
+		return nil
+	case apierrors.IsInvalid(err) || apierrors.IsBadRequest(err):
+		return &plan.Problem{Reason: v1alpha1.ReasonPodTemplateRejected, Message: err.Error()}
+	default:
+		o.unread = fmt.Errorf("trying the pod template: %w", err)
+		return &plan.Problem{
+			Reason:  v1alpha1.ReasonPodTemplateRejected,
+			Message: "the API server could not try the pod template yet: " + err.Error(),
+		}
+	}
+}
+
+func valueOr(p *int32, otherwise int32) int32 {
+	if p == nil {
+		return otherwise
+	}
+	return *p
+}
