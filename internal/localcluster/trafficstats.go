@@ -157,6 +157,7 @@ type trafficStats struct {
 	index  map[string]int32
 	ring   []recentCall // in the order in which calls ended, nearly
 	next   int
+	gone   int64 // latest end among the calls that the ring no longer holds
 	losses []Loss
 	bounds []time.Duration
 }
@@ -198,6 +199,7 @@ func (t *trafficStats) add(o outcome) {
 		t.ring = append(t.ring, call)
 		return
 	}
+	t.gone = max(t.gone, t.ring[t.next].at)
 	t.ring[t.next] = call
 	t.next = (t.next + 1) % len(t.ring)
 }
@@ -217,11 +219,8 @@ func (t *trafficStats) snapshot(now time.Time) TrafficSnapshot {
 func (t *trafficStats) window(from, to time.Time) Window {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	w := Window{From: from, To: to, Revisions: map[string]int64{}}
 	first, last := from.UnixNano(), to.UnixNano()
-	if len(t.ring) == cap(t.ring) && len(t.ring) > 0 {
-		w.Truncated = t.ring[t.next].at > first
-	}
+	w := Window{From: from, To: to, Revisions: map[string]int64{}, Truncated: t.gone > first}
 	for _, call := range t.ring {
 		if call.at <= first || call.at > last {
 			continue
