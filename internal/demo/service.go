@@ -1,0 +1,206 @@
+package demo
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/ptr"
+
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+)
+
+// Service is a demo service: its routing and its Rollout.
+type Service struct {
+	// Namespace and Name of everything.
+	Namespace, Name string
+	// Replicas of the Rollout.
+	Replicas int32
+	// Version is the image tag; it says how the service behaves.
+	Version string
+	// Annotations of the pods, for the pod runner.
+	Annotations map[string]string
+	// Image without its tag; the demo app without it.
+	Image string
+	// Steps of the release.
+	Steps []v1alpha1.Step
+	// Metrics to analyse; none without them.
+	Metrics []v1alpha1.Metric
+	// Services makes the split one of two Services instead of two subsets.
+	Services bool
+	// Propagation and Drain as in the Rollout; 500ms and 2s without them.
+	Propagation, Drain time.Duration
+	// ProgressDeadline as in the Rollout; 1m without it.
+	ProgressDeadline time.Duration
+}
+
+// DemoImage is the image of the demo app.
+const DemoImage = "sluice.dev/demo"
+
+// Target is what traffic clients dial.
+func (s Service) Target() string {
+	return fmt.Sprintf("xds:///%s.%s.svc.cluster.local:80", s.Name, s.Namespace)
+}
+
+// RoutingYAML is the namespace and the routing, as a user would have it before
+// Sluice: it says nothing of revisions.
+func (s Service) RoutingYAML() string {
+	if s.Services {
+		return fmt.Sprintf(servicesYAML, s.Namespace, s.Name)
+	}
+	return fmt.Sprintf(subsetsYAML, s.Namespace, s.Name)
+}
+
+const subsetsYAML = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: %[1]s}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: %[2]s, namespace: %[1]s}
+spec:
+  selector: {app: %[2]s}
+  ports: [{name: grpc, port: 80, targetPort: 8080, appProtocol: grpc}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: %[2]s, namespace: %[1]s}
+spec:
+  host: %[2]s
+  subsets:
+  - {name: stable, labels: {app: %[2]s}}
+  - {name: canary, labels: {app: %[2]s}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: %[2]s, namespace: %[1]s}
+spec:
+  hosts: [%[2]s]
+  http:
+  - name: primary
+    route:
+    - {destination: {host: %[2]s, subset: stable}, weight: 100}
+    - {destination: {host: %[2]s, subset: canary}, weight: 0}
+`
+
+const servicesYAML = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: %[1]s}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: %[2]s, namespace: %[1]s}
+spec:
+  selector: {app: %[2]s}
+  ports: [{name: grpc, port: 80, targetPort: 8080, appProtocol: grpc}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: %[2]s-stable, namespace: %[1]s}
+spec:
+  selector: {app: %[2]s}
+  ports: [{name: grpc, port: 80, targetPort: 8080, appProtocol: grpc}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: %[2]s-canary, namespace: %[1]s}
+spec:
+  selector: {app: %[2]s}
+  ports: [{name: grpc, port: 80, targetPort: 8080, appProtocol: grpc}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: %[2]s, namespace: %[1]s}
+spec:
+  hosts: [%[2]s]
+  http:
+  - name: primary
+    route:
+    - {destination: {host: %[2]s-stable}, weight: 100}
+    - {destination: {host: %[2]s-canary}, weight: 0}
+`
+
+// Rollout builds the service's Rollout.
+func (s Service) Rollout() (*v1alpha1.Rollout, error) {
+	template, err := s.template()
+	if err != nil {
+		return nil, err
+	}
+	istio := &v1alpha1.IstioTraffic{
+		VirtualServices: []v1alpha1.IstioVirtualService{{Name: s.Name, Routes: []string{"primary"}}},
+	}
+	if s.Services {
+		istio.Services = &v1alpha1.IstioServices{Stable: s.Name + "-stable", Canary: s.Name + "-canary"}
+	} else {
+		istio.DestinationRule = &v1alpha1.IstioDestinationRule{Name: s.Name, StableSubset: "stable", CanarySubset: "canary"}
+	}
+	rollout := &v1alpha1.Rollout{
+		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Rollout"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: s.Name},
+		Spec: v1alpha1.RolloutSpec{
+			Replicas: ptr.To(s.Replicas),
+			Selector: metav1.LabelSelector{MatchLabels: map[string]string{"app": s.Name}},
+			Workload: v1alpha1.Workload{Template: template},
+			Strategy: v1alpha1.Strategy{Canary: &v1alpha1.CanaryStrategy{Steps: s.Steps}},
+			Traffic: v1alpha1.Traffic{
+				Istio:           istio,
+				PropagationTime: durationOr(s.Propagation, 500*time.Millisecond),
+				DrainTime:       durationOr(s.Drain, 2*time.Second),
+			},
+			ProgressDeadline: durationOr(s.ProgressDeadline, time.Minute),
+		},
+	}
+	if len(s.Metrics) > 0 {
+		rollout.Spec.Analysis = &v1alpha1.Analysis{Metrics: s.Metrics}
+	}
+	return rollout, nil
+}
+
+// template is the pod template of the service's version.
+func (s Service) template() (*runtime.RawExtension, error) {
+	image := s.Image
+	if image == "" {
+		image = DemoImage
+	}
+	raw, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"labels": map[string]string{"app": s.Name}, "annotations": s.Annotations},
+		"spec": map[string]any{
+			"terminationGracePeriodSeconds": 2,
+			"containers": []any{map[string]any{
+				"name":  "app",
+				"image": image + ":" + s.Version,
+				"ports": []any{map[string]any{"name": "grpc", "containerPort": 8080}},
+			}},
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("writing the pod template: %w", err)
+	}
+	return &runtime.RawExtension{Raw: raw}, nil
+}
+
+func durationOr(d, otherwise time.Duration) *metav1.Duration {
+	if d == 0 {
+		d = otherwise
+	}
+	return &metav1.Duration{Duration: d}
+}
+
+// ErrorRatio is a metric on the share of the canary's requests that fail.
+func ErrorRatio(most string, interval time.Duration, count int32) v1alpha1.Metric {
+	return v1alpha1.Metric{
+		Name: "error-ratio",
+		Query: `sum(increase(istio_requests_total{reporter="source",destination_workload_namespace="{{namespace}}",` +
+			`destination_canonical_revision="{{canary}}",grpc_response_status!="0"}[{{window}}])) / ` +
+			`sum(increase(istio_requests_total{reporter="source",destination_workload_namespace="{{namespace}}",` +
+			`destination_canonical_revision="{{canary}}"}[{{window}}]))`,
+		SuccessWhen: "value <= " + most,
+		Interval:    &metav1.Duration{Duration: interval},
+		Window:      &metav1.Duration{Duration: time.Minute},
+		Count:       count,
+	}
+}
