@@ -58,15 +58,28 @@ type State struct {
 	Canary string
 	// MinWeight and MaxWeight are the least and the greatest share of the canary
 	// destination over all routes, in percent of what goes to the two
-	// destinations together, rounded away from 0 and 100 respectively only where
-	// it is not exactly one of them.
+	// destinations together. MinWeight is rounded down and MaxWeight up: MaxWeight
+	// is 0 only if the canary gets nothing, MinWeight is 100 only if it gets all.
 	MinWeight, MaxWeight int32
+	// FitMin and FitMax bound the weights of splits that every route expresses
+	// exactly as it stands, so that Apply would write none of them. Where other
+	// destinations hold part of a route, its numbers are coarser than percent and
+	// several weights come to the same ones: of 50, both 5 and 6 percent come to 3.
+	// Both are 0 if there is no such weight; a router whose routes are no coarser
+	// than percent may leave them 0.
+	FitMin, FitMax int32
 	// Programmed says whether the data plane follows.
 	Programmed Programmed
 }
 
-// Uniform reports whether every route gives the canary destination weight.
-func (s State) Uniform(weight int32) bool { return s.MinWeight == weight && s.MaxWeight == weight }
+// Uniform reports whether every route gives the canary destination weight, as
+// near as its numbers can say it.
+func (s State) Uniform(weight int32) bool {
+	if s.MinWeight == weight && s.MaxWeight == weight {
+		return true
+	}
+	return s.FitMax > 0 && s.FitMin <= weight && weight <= s.FitMax
+}
 
 // Is reports whether the routing objects say split. An empty revision in split
 // matches any.
@@ -91,11 +104,14 @@ type Target struct {
 // Errors that only the user can mend are *ProblemError; all others may pass by
 // themselves.
 type Router interface {
-	// Observe reads what the routing objects say.
+	// Observe reads what the routing objects say. Beside an error, State is of what
+	// could be read, and of no use where nothing could.
 	Observe(ctx context.Context, t Target) (State, error)
 	// Apply makes the routing objects say s: the whole intent, idempotent, and
 	// without a write where they say so already. Destinations are bound before
-	// weights are moved. On an error any part may have been written.
+	// weights are moved; a destination that could not be bound gets no more
+	// requests than it has. On an error any part may have been written: one route
+	// that cannot be written keeps no other from being written.
 	Apply(ctx context.Context, t Target, s Split) error
 	// Release gives everything back: all traffic to the stable destination, and
 	// every field that Apply set besides weights as it was before. Objects that are

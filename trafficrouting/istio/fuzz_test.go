@@ -1,0 +1,178 @@
+package istio
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// generic decodes raw without losing a digit of any number.
+func generic(t fataler, raw []byte) any {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	var value any
+	if err := decoder.Decode(&value); err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+func FuzzVirtualServicePatch(f *testing.F) {
+	f.Fuzz(rapid.MakeFuzz(checkVirtualServicePatch))
+}
+
+func TestVirtualServicePatch(t *testing.T) { rapid.Check(t, checkVirtualServicePatch) }
+
+// checkVirtualServicePatch sets a random weight in a random VirtualService and
+// compares what there is then with what was there before.
+func checkVirtualServicePatch(t *rapid.T) {
+	raw, err := json.Marshal(drawVirtualService(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sel := subsetSelection()
+	if rapid.Bool().Draw(t, "hosts") {
+		sel = hostSelection()
+	}
+	sel.names = rapid.SliceOfNDistinct(rapid.SampledFrom(routeNamesDrawn), 0, 3, rapid.ID).Draw(t, "selected")
+	weight := rapid.Int32Range(0, 100).Draw(t, "weight")
+
+	vs := decodeVirtualService(t, raw)
+	routes, _ := findRoutes(vs, sel)
+	ops, impossible := weigh(vs, routes, weight, unlimited)
+	after, err := applyOperations(raw, vs, ops)
+	if err != nil {
+		t.Fatalf("apply %v to %s: %v", ops, raw, err)
+	}
+
+	again := decodeVirtualService(t, after)
+	foundAgain, _ := findRoutes(again, sel)
+	if more, _ := weigh(again, foundAgain, weight, unlimited); len(more) > 0 {
+		t.Fatalf("%s: after weight %d there is more to do: %v", after, weight, more)
+	}
+	for i, r := range routes {
+		before, now := r.numbers(), foundAgain[i].numbers()
+		checkNumbers(t, before, now, weight, impossible == nil)
+	}
+	want, got := generic(t, raw), generic(t, after)
+	for _, r := range routes {
+		eraseWeights(want, r)
+		eraseWeights(got, r)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatalf("more than weights changed (-before +after):\n%s", diff)
+	}
+}
+
+func checkNumbers(t *rapid.T, before, now numbers, weight int32, possible bool) {
+	if before.others != now.others {
+		t.Fatalf("others had %d, have %d", before.others, now.others)
+	}
+	sum, was := int64(now.stable)+int64(now.canary), int64(before.stable)+int64(before.canary)
+	switch {
+	case was == 0 && before.others == 0:
+		was = defaultTotal
+	case was > int64(before.common()):
+		was = int64(before.common())
+	}
+	if sum != was {
+		t.Fatalf("%+v became %+v: the sum changed", before, now)
+	}
+	if now.elsewhere() || !possible {
+		return
+	}
+	s := summarise([]numbers{now})
+	if weight < s.fitMin || weight > s.fitMax {
+		t.Fatalf("%+v became %+v, which is not weight %d: %+v", before, now, weight, s)
+	}
+	if (s.highest == 0) != (weight == 0) || (s.lowest == 100) != (weight == 100) {
+		t.Fatalf("weight %d made %+v: nothing or everything", weight, now)
+	}
+}
+
+// eraseWeights removes the two weights of a route, which alone may differ.
+func eraseWeights(object any, r route) {
+	route := object.(map[string]any)["spec"].(map[string]any)["http"].([]any)[r.index].(map[string]any)["route"].([]any)
+	for _, i := range []int{r.stable, r.canary} {
+		delete(route[i].(map[string]any), "weight")
+	}
+}
+
+var (
+	routeNamesDrawn = []string{"primary", "a/b", "c~d", "käse"}
+	hostsDrawn      = []string{
+		"checkout", "checkout.shop", "checkout.shop.svc.cluster.local",
+		"checkout-canary", "checkout-canary.shop.svc", "legacy", "checkout.other", "www.example.com",
+	}
+	subsetsDrawn = []string{"", "stable", "canary", "old"}
+	// Raw JSON, so that a float keeps its digits.
+	unknownDrawn = []json.RawMessage{
+		json.RawMessage(`1.50`), json.RawMessage(`123456789012345678901234567890`),
+		json.RawMessage(`{"deep":[null,true,"<&>"]}`), json.RawMessage(`""`), json.RawMessage(`[]`),
+	}
+)
+
+func drawVirtualService(t *rapid.T) map[string]any {
+	routes := rapid.SliceOfN(rapid.Custom(drawRoute), 1, 4).Draw(t, "routes")
+	return drawUnknown(t, map[string]any{
+		"apiVersion": "networking.istio.io/v1",
+		"kind":       "VirtualService",
+		"metadata":   map[string]any{"name": "checkout", "namespace": "shop", "resourceVersion": "42"},
+		"spec":       drawUnknown(t, map[string]any{"hosts": []string{"checkout"}, "http": routes}),
+	})
+}
+
+func drawRoute(t *rapid.T) map[string]any {
+	route := map[string]any{}
+	if name := rapid.SampledFrom(append([]string{""}, routeNamesDrawn...)).Draw(t, "name"); name != "" {
+		route["name"] = name
+	}
+	if rapid.Bool().Draw(t, "headers") {
+		route["headers"] = map[string]any{"request": map[string]any{"set": map[string]string{"x-a/b": "~1"}}}
+	}
+	destinations := rapid.SliceOfN(rapid.Custom(drawDestination), 0, 3).Draw(t, "destinations")
+	if rapid.Bool().Draw(t, "usual") {
+		destinations = append(destinations,
+			withWeight(t, map[string]any{"destination": map[string]any{"host": "checkout", "subset": "stable"}}),
+			withWeight(t, map[string]any{"destination": map[string]any{"host": "checkout", "subset": "canary"}}),
+			withWeight(t, map[string]any{"destination": map[string]any{"host": "checkout-canary"}}))
+		destinations = rapid.Permutation(destinations).Draw(t, "order")
+	}
+	if len(destinations) > 0 {
+		route["route"] = destinations
+	}
+	return drawUnknown(t, route)
+}
+
+func drawDestination(t *rapid.T) map[string]any {
+	destination := map[string]any{"host": rapid.SampledFrom(hostsDrawn).Draw(t, "host")}
+	if subset := rapid.SampledFrom(subsetsDrawn).Draw(t, "subset"); subset != "" {
+		destination["subset"] = subset
+	}
+	return withWeight(t, drawUnknown(t, map[string]any{"destination": drawUnknown(t, destination)}))
+}
+
+func withWeight(t *rapid.T, destination map[string]any) map[string]any {
+	switch rapid.IntRange(0, 3).Draw(t, "kind of weight") {
+	case 0:
+	case 1:
+		destination["weight"] = rapid.Int32Range(0, 100).Draw(t, "weight")
+	case 2:
+		destination["weight"] = rapid.Int32Range(0, 2).Draw(t, "small weight")
+	default:
+		destination["weight"] = rapid.Int32().Draw(t, "any weight")
+	}
+	return destination
+}
+
+func drawUnknown(t *rapid.T, object map[string]any) map[string]any {
+	if i := rapid.IntRange(-3, len(unknownDrawn)-1).Draw(t, "unknown"); i >= 0 {
+		object[fmt.Sprintf("future%d", i)] = slices.Clone(unknownDrawn[i])
+	}
+	return object
+}
