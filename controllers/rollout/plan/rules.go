@@ -211,6 +211,9 @@ func (d *decision) markInForce() {
 	}
 	state := d.o.Routing.State
 	inPlace := state.Canary == d.p.Canary && state.Uniform(step.Weight)
+	if inPlace && step.InForceSince == nil {
+		d.wakeAt(d.o.settlesAt())
+	}
 	switch {
 	case step.InForceSince == nil && inPlace && d.o.settled() && available >= d.canaryPods():
 		now := d.o.Now
