@@ -1,0 +1,268 @@
+package plan
+
+import (
+	"testing"
+	"time"
+
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+)
+
+// TestSequences tells whole releases, a line a change. Read the golden files.
+func TestSequences(t *testing.T) {
+	for name, tell := range sequences {
+		t.Run(name, func(t *testing.T) { tell(t).check() })
+	}
+}
+
+var sequences = map[string]func(t *testing.T) *story{
+	"first deploy": func(t *testing.T) *story {
+		s := newStory(t, newWorld(3, defaultSteps()...))
+		s.does("somebody creates the Rollout with revision a", func() {})
+		s.rests()
+		return s
+	},
+	"first deploy that never works": func(t *testing.T) *story {
+		w := newWorld(3, defaultSteps()...)
+		w.startup["a"] = never
+		s := newStory(t, w)
+		s.does("somebody creates the Rollout with revision a, whose pods crash", func() {})
+		s.passes(time.Hour)
+		s.push("b")
+		s.rests()
+		return s
+	},
+	"good release": func(t *testing.T) *story {
+		s := deployed(t)
+		s.push("b")
+		s.rests()
+		return s
+	},
+	"bad release": func(t *testing.T) *story {
+		s := deployed(t)
+		s.bad["b"] = true
+		s.push("b")
+		s.rests()
+		return s
+	},
+	"approval": func(t *testing.T) *story {
+		one := int32(1)
+		s := deployed(t, Step{Name: "smoke", Weight: 0, Pods: &one, Approval: true}, Step{Name: "half", Weight: 50})
+		s.push("b")
+		s.passes(time.Hour)
+		s.command(v1alpha1.ActionPromote, "b")
+		s.rests()
+		return s
+	},
+	"abort": func(t *testing.T) *story {
+		s := deployed(t)
+		s.push("b")
+		s.passes(100 * time.Second)
+		s.command(v1alpha1.ActionAbort, "b")
+		s.rests()
+		return s
+	},
+	"retry": func(t *testing.T) *story {
+		s := deployed(t)
+		s.push("b")
+		s.passes(100 * time.Second)
+		s.command(v1alpha1.ActionAbort, "b")
+		s.passes(10 * time.Second)
+		s.command(v1alpha1.ActionRetry, "b")
+		s.rests()
+		return s
+	},
+	"promote full": func(t *testing.T) *story {
+		s := deployed(t)
+		s.push("b")
+		s.passes(20 * time.Second)
+		s.command(v1alpha1.ActionPromoteFull, "b")
+		s.rests()
+		return s
+	},
+	"pause": func(t *testing.T) *story {
+		s := deployed(t)
+		s.push("b")
+		s.passes(20 * time.Second)
+		s.does("somebody sets paused", func() { s.spec.Paused = true })
+		s.passes(time.Hour)
+		s.does("somebody clears paused", func() { s.spec.Paused = false })
+		s.rests()
+		return s
+	},
+	"revision pushed mid-flight": func(t *testing.T) *story {
+		s := deployed(t)
+		s.push("b")
+		s.passes(100 * time.Second)
+		s.push("c")
+		s.rests()
+		return s
+	},
+	"rollback to stable's template mid-flight": func(t *testing.T) *story {
+		s := deployed(t)
+		s.push("b")
+		s.passes(100 * time.Second)
+		s.push("a")
+		s.rests()
+		return s
+	},
+	"scale up mid-flight": func(t *testing.T) *story {
+		s := deployed(t)
+		s.push("b")
+		s.passes(100 * time.Second)
+		s.does("the autoscaler sets 20 replicas", func() { s.spec.Replicas = 20 })
+		s.rests()
+		return s
+	},
+	"scale down mid-flight": func(t *testing.T) *story {
+		s := deployed(t)
+		s.push("b")
+		s.passes(100 * time.Second)
+		s.does("the autoscaler sets 4 replicas", func() { s.spec.Replicas = 4 })
+		s.rests()
+		return s
+	},
+	"steps edited mid-flight": func(t *testing.T) *story {
+		s := deployed(t)
+		s.push("b")
+		s.passes(100 * time.Second)
+		s.does("somebody makes the steps 5, 20, 60, 80", func() {
+			s.spec.Steps = []Step{{Name: "five", Weight: 5}, {Name: "twenty", Weight: 20}, {Name: "sixty", Weight: 60}, {Name: "eighty", Weight: 80}}
+		})
+		s.rests()
+		return s
+	},
+	"steps edited to less mid-flight": func(t *testing.T) *story {
+		s := deployed(t)
+		s.push("b")
+		s.passes(100 * time.Second)
+		s.does("somebody makes the only step 20", func() {
+			s.spec.Steps = []Step{{Name: "twenty", Weight: 20, Bake: time.Minute}}
+		})
+		s.rests()
+		return s
+	},
+	"never-ready canary": func(t *testing.T) *story {
+		s := deployed(t)
+		s.startup["b"] = never
+		s.push("b")
+		s.rests()
+		return s
+	},
+	"stable loses pods mid-flight": func(t *testing.T) *story {
+		s := deployed(t)
+		s.push("b")
+		s.passes(100 * time.Second)
+		s.startup["a"] = 20 * time.Second
+		s.does("seven of stable's pods are lost with their node", func() { s.lose("a", 7) })
+		s.passes(5 * time.Second)
+		s.command(v1alpha1.ActionAbort, "b")
+		s.rests()
+		return s
+	},
+	"canary loses pods mid-flight": func(t *testing.T) *story {
+		s := deployed(t)
+		s.push("b")
+		s.passes(100 * time.Second)
+		s.startup["b"] = 20 * time.Second
+		s.does("one of the canary's pods restarts", func() { s.lose("b", 1) })
+		s.passes(5 * time.Second)
+		s.does("three more of the canary's pods are lost", func() { s.lose("b", 3) })
+		s.rests()
+		return s
+	},
+	"drift": func(t *testing.T) *story {
+		s := deployed(t)
+		s.push("b")
+		s.passes(100 * time.Second)
+		s.does("somebody edits one route's weight to 90", func() { s.route(true, func(n *simNet) { n.weights[1] = 90 }) })
+		s.passes(10 * time.Second)
+		s.does("somebody makes the stable destination select c", func() { s.route(true, func(n *simNet) { n.stable = "c" }) })
+		s.rests()
+		return s
+	},
+	"routing missing mid-step": func(t *testing.T) *story {
+		s := deployed(t)
+		s.push("b")
+		s.passes(20 * time.Second)
+		s.does("somebody deletes the VirtualService", func() {
+			s.problem = &Problem{v1alpha1.ReasonObjectMissing, "VirtualService app does not exist"}
+		})
+		s.passes(5 * time.Minute)
+		s.does("somebody creates it again, all to stable", func() {
+			s.problem = nil
+			s.route(true, func(n *simNet) { clear(n.weights) })
+		})
+		s.rests()
+		return s
+	},
+	"routing unreadable mid-step": func(t *testing.T) *story {
+		s := deployed(t)
+		s.push("b")
+		s.passes(20 * time.Second)
+		s.does("the routing objects cannot be read", func() { s.unreadable = true })
+		s.passes(5 * time.Minute)
+		s.does("they can be read again", func() { s.unreadable = false })
+		s.rests()
+		return s
+	},
+	"deletion mid-step": func(t *testing.T) *story {
+		s := deployed(t)
+		s.push("b")
+		s.passes(100 * time.Second)
+		s.does("somebody deletes the Rollout", func() { s.deleteNow() })
+		s.rests()
+		return s
+	},
+	"explicit replicas": func(t *testing.T) *story {
+		two := int32(2)
+		s := deployed(t, Step{Name: "smoke", Weight: 0, Pods: &two, Bake: 10 * time.Second}, Step{Name: "half-on-two", Weight: 50, Pods: &two},
+			Step{Name: "all-on-two", Weight: 100, Pods: &two})
+		s.push("b")
+		s.rests()
+		return s
+	},
+	"status lost": func(t *testing.T) *story {
+		s := deployed(t)
+		s.push("b")
+		s.passes(100 * time.Second)
+		s.does("a restore from a backup loses the status", func() { s.position = Position{} })
+		s.rests()
+		return s
+	},
+	"restart mid-step": func(t *testing.T) *story {
+		s := deployed(t)
+		s.push("b")
+		s.passes(100 * time.Second)
+		s.does("the controller restarts", func() { s.restart() })
+		s.rests()
+		return s
+	},
+	"invalid spec mid-flight": func(t *testing.T) *story {
+		s := deployed(t)
+		s.push("b")
+		s.passes(20 * time.Second)
+		steps := s.spec.Steps
+		s.does("somebody makes the spec invalid", func() {
+			s.spec.Steps, s.spec.Problem = nil, &Problem{v1alpha1.ReasonInvalidSpec, "strategy.canary.steps: no step"}
+		})
+		s.passes(time.Hour)
+		s.does("somebody mends the spec", func() { s.spec.Steps, s.spec.Problem = steps, nil })
+		s.rests()
+		return s
+	},
+	"scaled to zero and back": func(t *testing.T) *story {
+		s := deployed(t)
+		s.does("somebody sets 0 replicas", func() { s.spec.Replicas = 0 })
+		s.rests()
+		s.push("b")
+		s.passes(time.Minute)
+		s.does("somebody sets 10 replicas", func() { s.spec.Replicas = 10 })
+		s.rests()
+		return s
+	},
+}
+
+func (s *story) deleteNow() {
+	at := s.now
+	s.spec.DeletedAt = &at
+}
