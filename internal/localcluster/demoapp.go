@@ -9,15 +9,14 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/structpb"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // DemoImage is the repository of the demo app's images. The tag says how the
@@ -174,7 +173,7 @@ func (s *demoServer) get(ctx context.Context) (*structpb.Struct, error) {
 			return nil, status.FromContextError(ctx.Err()).Err()
 		}
 	}
-	if s.behaviour.ErrorRate > 0 && rand.Float64() < s.behaviour.ErrorRate { //nolint:gosec // a demo's dice
+	if s.behaviour.ErrorRate > 0 && rand.Float64() < s.behaviour.ErrorRate {
 		if err := grpc.SetTrailer(ctx, s.injected); err != nil {
 			return nil, err
 		}
@@ -197,7 +196,11 @@ var demoService = grpc.ServiceDesc{
 			if err := decode(&emptypb.Empty{}); err != nil {
 				return nil, err
 			}
-			return server.(*demoServer).get(ctx)
+			app, ok := server.(*demoServer)
+			if !ok {
+				return nil, status.Errorf(codes.Unimplemented, "served by a %T", server)
+			}
+			return app.get(ctx)
 		},
 	}},
 }

@@ -188,8 +188,7 @@ func openHostListeners(addresses []string) (files []*os.File, closeAll func(), e
 			closeAll()
 			return nil, nil, fmt.Errorf("listen on the host: %w", err)
 		}
-		f, err := l.(*net.TCPListener).File()
-		_ = l.Close()
+		f, err := listenerFile(l)
 		if err != nil {
 			closeAll()
 			return nil, nil, fmt.Errorf("pass on %s: %w", address, err)
@@ -197,6 +196,17 @@ func openHostListeners(addresses []string) (files []*os.File, closeAll func(), e
 		files = append(files, f)
 	}
 	return files, closeAll, nil
+}
+
+// listenerFile returns a descriptor of a listener and closes the listener;
+// the socket goes on listening.
+func listenerFile(l net.Listener) (*os.File, error) {
+	defer func() { _ = l.Close() }()
+	tcp, ok := l.(*net.TCPListener)
+	if !ok {
+		return nil, fmt.Errorf("a %T has no descriptor", l)
+	}
+	return tcp.File()
 }
 
 // withoutProxies drops proxy settings: nothing outside is reachable from

@@ -21,7 +21,6 @@ import (
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
-	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 )
 
@@ -136,7 +135,7 @@ func (r *podRunner) createNode(ctx context.Context) error {
 // start watches pods and works on them until stop is called; stop returns
 // when nothing serves any more.
 func (r *podRunner) start(ctx context.Context) (stop func(), err error) {
-	runCtx, cancel := context.WithCancel(klog.NewContext(context.WithoutCancel(ctx), r.log))
+	runCtx, cancel := context.WithCancel(logr.NewContext(context.WithoutCancel(ctx), r.log))
 	factory := informers.NewSharedInformerFactoryWithOptions(r.client, 0,
 		informers.WithTransform(dropManagedFields))
 	informer := factory.Core().V1().Pods()

@@ -16,6 +16,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	istio "istio.io/client-go/pkg/clientset/versioned"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,8 +24,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/sluice-dev/sluice/internal/localcluster"
-
-	istio "istio.io/client-go/pkg/clientset/versioned"
 )
 
 func TestMain(m *testing.M) {
@@ -312,5 +311,5 @@ func queryPrometheus(address, query string) (float64, error) {
 	if len(answer.Data.Result) != 1 {
 		return 0, fmt.Errorf("%d series: %s", len(answer.Data.Result), body)
 	}
-	return strconv.ParseFloat(answer.Data.Result[0].Value[1].(string), 64)
+	return strconv.ParseFloat(fmt.Sprint(answer.Data.Result[0].Value[1]), 64)
 }

@@ -146,7 +146,7 @@ func (t *Traffic) Start(ctx context.Context) error {
 	if t.cancel != nil || t.closed {
 		return errors.New("traffic was started already")
 	}
-	runCtx, cancel := context.WithCancel(context.Background())
+	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	t.cancel = cancel
 	t.workers.Go(func() { t.pacer.run(runCtx) })
 	for range t.options.Workers {

@@ -176,7 +176,7 @@ func (t *trafficStats) add(o outcome) {
 	if !ok {
 		s = &RevisionStats{Buckets: make([]int64, len(t.bounds)+1)}
 		t.stats[o.revision] = s
-		t.index[o.revision] = int32(len(t.names)) //nolint:gosec // as many as there are revisions
+		t.index[o.revision] = int32(len(t.names))
 		t.names = append(t.names, o.revision)
 	}
 	s.Version = o.version

@@ -48,14 +48,14 @@ func run() error {
 		if err != nil {
 			return err
 		}
-		fmt.Println(dir)
+		fmt.Fprintln(os.Stdout, dir)
 		return nil
 	}
 	for _, path := range []string{
 		binaries.Etcd, binaries.APIServer, binaries.ControllerManager, binaries.Istiod, binaries.Prometheus,
 	} {
 		if path != "" {
-			fmt.Println(path)
+			fmt.Fprintln(os.Stdout, path)
 		}
 	}
 	return nil
