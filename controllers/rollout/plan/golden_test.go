@@ -233,10 +233,25 @@ func deployed(t *testing.T, steps ...Step) *story {
 	w := newWorld(10, steps...)
 	w.spec.Analysed, w.measure = true, 30*time.Second
 	s := newStory(t, w)
-	quiet := newStory(t, w)
-	quiet.decide()
-	quiet.rests()
-	s.wake, s.last = quiet.wake, quiet.last
+	s.decide()
+	s.rests()
+	return s.begins("revision a is stable")
+}
+
+// halfway is a story that begins in step-2: half of the requests go to b.
+func halfway(t *testing.T) *story {
+	s := deployed(t)
+	s.push("b")
+	s.passes(100 * time.Second)
+	return s.begins("revision a is stable, b is in step-2 with 50% since 1m17s")
+}
+
+// begins leaves out what was told so far.
+func (s *story) begins(with string) *story {
+	text := s.text.String()
+	s.text.Reset()
+	s.line(text[:strings.Index(text, "\n")])
+	fmt.Fprintf(&s.text, "%8s  . %s\n", s.clock(), with)
 	return s
 }
 

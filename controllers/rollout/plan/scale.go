@@ -119,7 +119,7 @@ func (d *decision) planRelease() {
 	})
 	switch {
 	case d.p.Proven == 0, d.o.Routing.Problem != nil, !d.o.Now.Before(deadline):
-	case d.o.Routing.Known && state.MaxWeight == 0 && state.Stable == d.p.Stable && d.o.settled() && !others:
+	case d.o.Routing.Known && state.MaxWeight == 0 && (state.Stable == d.p.Stable || state.Stable == "") && d.o.settled() && !others:
 	default:
 		d.wakeAt(deadline)
 		d.wakeAt(d.o.settlesAt())

@@ -54,17 +54,13 @@ var sequences = map[string]func(t *testing.T) *story{
 		return s
 	},
 	"abort": func(t *testing.T) *story {
-		s := deployed(t)
-		s.push("b")
-		s.passes(100 * time.Second)
+		s := halfway(t)
 		s.command(v1alpha1.ActionAbort, "b")
 		s.rests()
 		return s
 	},
 	"retry": func(t *testing.T) *story {
-		s := deployed(t)
-		s.push("b")
-		s.passes(100 * time.Second)
+		s := halfway(t)
 		s.command(v1alpha1.ActionAbort, "b")
 		s.passes(10 * time.Second)
 		s.command(v1alpha1.ActionRetry, "b")
@@ -90,41 +86,31 @@ var sequences = map[string]func(t *testing.T) *story{
 		return s
 	},
 	"revision pushed mid-flight": func(t *testing.T) *story {
-		s := deployed(t)
-		s.push("b")
-		s.passes(100 * time.Second)
+		s := halfway(t)
 		s.push("c")
 		s.rests()
 		return s
 	},
 	"rollback to stable's template mid-flight": func(t *testing.T) *story {
-		s := deployed(t)
-		s.push("b")
-		s.passes(100 * time.Second)
+		s := halfway(t)
 		s.push("a")
 		s.rests()
 		return s
 	},
 	"scale up mid-flight": func(t *testing.T) *story {
-		s := deployed(t)
-		s.push("b")
-		s.passes(100 * time.Second)
+		s := halfway(t)
 		s.does("the autoscaler sets 20 replicas", func() { s.spec.Replicas = 20 })
 		s.rests()
 		return s
 	},
 	"scale down mid-flight": func(t *testing.T) *story {
-		s := deployed(t)
-		s.push("b")
-		s.passes(100 * time.Second)
+		s := halfway(t)
 		s.does("the autoscaler sets 4 replicas", func() { s.spec.Replicas = 4 })
 		s.rests()
 		return s
 	},
 	"steps edited mid-flight": func(t *testing.T) *story {
-		s := deployed(t)
-		s.push("b")
-		s.passes(100 * time.Second)
+		s := halfway(t)
 		s.does("somebody makes the steps 5, 20, 60, 80", func() {
 			s.spec.Steps = []Step{{Name: "five", Weight: 5}, {Name: "twenty", Weight: 20}, {Name: "sixty", Weight: 60}, {Name: "eighty", Weight: 80}}
 		})
@@ -132,9 +118,7 @@ var sequences = map[string]func(t *testing.T) *story{
 		return s
 	},
 	"steps edited to less mid-flight": func(t *testing.T) *story {
-		s := deployed(t)
-		s.push("b")
-		s.passes(100 * time.Second)
+		s := halfway(t)
 		s.does("somebody makes the only step 20", func() {
 			s.spec.Steps = []Step{{Name: "twenty", Weight: 20, Bake: time.Minute}}
 		})
@@ -149,9 +133,7 @@ var sequences = map[string]func(t *testing.T) *story{
 		return s
 	},
 	"stable loses pods mid-flight": func(t *testing.T) *story {
-		s := deployed(t)
-		s.push("b")
-		s.passes(100 * time.Second)
+		s := halfway(t)
 		s.startup["a"] = 20 * time.Second
 		s.does("seven of stable's pods are lost with their node", func() { s.lose("a", 7) })
 		s.passes(5 * time.Second)
@@ -160,9 +142,7 @@ var sequences = map[string]func(t *testing.T) *story{
 		return s
 	},
 	"canary loses pods mid-flight": func(t *testing.T) *story {
-		s := deployed(t)
-		s.push("b")
-		s.passes(100 * time.Second)
+		s := halfway(t)
 		s.startup["b"] = 20 * time.Second
 		s.does("one of the canary's pods restarts", func() { s.lose("b", 1) })
 		s.passes(5 * time.Second)
@@ -171,9 +151,7 @@ var sequences = map[string]func(t *testing.T) *story{
 		return s
 	},
 	"drift": func(t *testing.T) *story {
-		s := deployed(t)
-		s.push("b")
-		s.passes(100 * time.Second)
+		s := halfway(t)
 		s.does("somebody edits one route's weight to 90", func() { s.route(true, func(n *simNet) { n.weights[1] = 90 }) })
 		s.passes(10 * time.Second)
 		s.does("somebody makes the stable destination select c", func() { s.route(true, func(n *simNet) { n.stable = "c" }) })
@@ -206,9 +184,7 @@ var sequences = map[string]func(t *testing.T) *story{
 		return s
 	},
 	"deletion mid-step": func(t *testing.T) *story {
-		s := deployed(t)
-		s.push("b")
-		s.passes(100 * time.Second)
+		s := halfway(t)
 		s.does("somebody deletes the Rollout", func() { s.deleteNow() })
 		s.rests()
 		return s
@@ -222,17 +198,13 @@ var sequences = map[string]func(t *testing.T) *story{
 		return s
 	},
 	"status lost": func(t *testing.T) *story {
-		s := deployed(t)
-		s.push("b")
-		s.passes(100 * time.Second)
+		s := halfway(t)
 		s.does("a restore from a backup loses the status", func() { s.position = Position{} })
 		s.rests()
 		return s
 	},
 	"restart mid-step": func(t *testing.T) *story {
-		s := deployed(t)
-		s.push("b")
-		s.passes(100 * time.Second)
+		s := halfway(t)
 		s.does("the controller restarts", func() { s.restart() })
 		s.rests()
 		return s

@@ -103,6 +103,8 @@ func (d *decision) routingCondition() Condition {
 	case d.p.releasing():
 		return Condition{metav1.ConditionTrue, v1alpha1.ReasonInForce,
 			fmt.Sprintf("%d%% for canary %s", d.p.Step.Weight, d.p.Canary)}
+	case d.p.Stable == "":
+		return Condition{metav1.ConditionUnknown, v1alpha1.ReasonShifting, "no revision was deployed yet"}
 	case d.allOnStable():
 		return Condition{metav1.ConditionTrue, v1alpha1.ReasonInForce,
 			fmt.Sprintf("all traffic for stable %s", d.p.Stable)}
