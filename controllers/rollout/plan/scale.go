@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sluice-dev/sluice/trafficrouting"
 )
 
 // planScale gives each revision the pods that it needs, and takes them from the
@@ -48,7 +50,8 @@ func (d *decision) wantedPods() map[string]int32 {
 }
 
 // drain takes the pods of an unwanted revision once it has had no traffic for the
-// drain time, as far as the routing can be read.
+// drain time, as far as the routing can be read. The last request can be routed to
+// it a propagation time after the routing says that none is.
 func (d *decision) drain(rs ReplicaSet, draining map[string]time.Time) {
 	if !d.o.Routing.usable() {
 		if since, ok := d.p.Draining[rs.Revision]; ok && !d.o.Routing.Known {
@@ -56,7 +59,7 @@ func (d *decision) drain(rs ReplicaSet, draining map[string]time.Time) {
 		}
 		return
 	}
-	if d.hasTraffic(rs.Revision) {
+	if d.hasTraffic(rs.Revision) || d.o.Routing.State.Programmed == trafficrouting.ProgrammedNo {
 		return
 	}
 	since, ok := d.p.Draining[rs.Revision]
@@ -64,7 +67,7 @@ func (d *decision) drain(rs ReplicaSet, draining map[string]time.Time) {
 		since = d.o.Now
 	}
 	draining[rs.Revision] = since
-	end := since.Add(max(d.o.Spec.Drain, d.o.Spec.Propagation))
+	end := since.Add(d.o.Spec.Propagation + d.o.Spec.Drain)
 	if d.o.Now.Before(end) {
 		d.wakeAt(end)
 		return
