@@ -116,7 +116,7 @@ func (d *decision) dismiss() {
 }
 
 func (d *decision) start() {
-	if !d.maySpecStart() || d.o.Spec.Revision == d.p.Stable || d.o.Spec.Revision == d.p.Canary {
+	if !d.maySpecStart() || d.p.Stable == "" || d.o.Spec.Revision == d.p.Stable || d.o.Spec.Revision == d.p.Canary {
 		return
 	}
 	message := fmt.Sprintf("revision %s is released over %s", d.o.Spec.Revision, d.p.Stable)
