@@ -24,9 +24,10 @@ func (s Step) pods(replicas int32) int32 {
 	}
 }
 
-// canaryPods returns how many pods the current step wants.
+// canaryPods returns how many pods the current step wants: while the spec does not
+// say, as many as there are.
 func (d *decision) canaryPods() int32 {
-	if d.o.Spec.Problem != nil {
+	if !d.stepKnown() {
 		return d.o.replicaSet(d.p.Canary).Desired
 	}
 	return d.current().pods(d.o.Spec.Replicas)

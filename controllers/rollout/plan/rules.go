@@ -65,7 +65,7 @@ func (d *decision) clearCanary() {
 // it. Only the promotion step binds it so, after every gate was passed: the
 // binding itself is the durable record of that.
 func (d *decision) completePromotion() {
-	if !d.o.promoting(&d.p) || !d.o.Routing.Known || d.o.Routing.State.Stable != d.p.Canary {
+	if !d.o.promoting(&d.p) || !d.o.Routing.usable() || d.o.Routing.State.Stable != d.p.Canary {
 		return
 	}
 	rs := d.o.replicaSet(d.p.Canary)
@@ -79,7 +79,7 @@ func (d *decision) completePromotion() {
 // backup: it is the revision that the stable destination selects.
 func (d *decision) recoverStable() {
 	bound := d.o.Routing.State.Stable
-	if d.p.Stable != "" || !d.o.Routing.Known || bound == "" {
+	if d.p.Stable != "" || !d.o.Routing.usable() || bound == "" {
 		return
 	}
 	if rs := d.o.replicaSet(bound); rs.Name != "" {
@@ -151,10 +151,10 @@ func (d *decision) stepAt(index int) Step {
 	return Step{Name: PromotionStep, Weight: 100}
 }
 
-// current returns the step that is current. While the spec cannot be used, it is
-// what the position remembers of it.
+// current returns the step that is current: while the spec does not have it, what
+// the position remembers of it.
 func (d *decision) current() Step {
-	if d.o.Spec.Problem != nil {
+	if !d.stepKnown() {
 		return Step{Name: d.p.Step.Name, Weight: d.p.Step.Weight}
 	}
 	if d.p.Step.Name == PromotionStep {
@@ -163,22 +163,37 @@ func (d *decision) current() Step {
 	return d.stepAt(d.p.Step.Index)
 }
 
+// stepKnown reports whether the spec has the position's step where the position
+// says.
+func (d *decision) stepKnown() bool {
+	step, steps := d.p.Step, d.o.Spec.Steps
+	switch {
+	case d.o.Spec.Problem != nil:
+		return false
+	case step.Name == PromotionStep:
+		return true
+	default:
+		return step.Index >= 0 && step.Index < len(steps) &&
+			steps[step.Index].Name == step.Name && steps[step.Index].Weight == step.Weight
+	}
+}
+
 // realign continues an edited list at the first step whose weight is at least
-// the weight in force. A step that only moved, or of which only bake, scale or
-// approval changed, goes on where it was.
+// the weight in force, once that can be read. A step that only moved, or of which
+// only bake, scale or approval changed, goes on where it was.
 func (d *decision) realign() {
-	if !d.p.releasing() || d.o.Spec.Problem != nil || d.p.Step.Name == PromotionStep {
+	if !d.p.releasing() || d.stepKnown() || d.o.Spec.Problem != nil {
 		return
 	}
 	step, steps := d.p.Step, d.o.Spec.Steps
-	if step.Index < len(steps) && steps[step.Index].Name == step.Name && steps[step.Index].Weight == step.Weight {
-		return
-	}
 	for i := range steps {
 		if steps[i].Name == step.Name && steps[i].Weight == step.Weight {
 			step.Index = i
 			return
 		}
+	}
+	if !d.o.Routing.usable() {
+		return
 	}
 	index := 0
 	for index < len(steps)-1 && steps[index].Weight < d.weightInForce() {
@@ -193,7 +208,7 @@ func (d *decision) realign() {
 // destination, if that selects the canary.
 func (d *decision) weightInForce() int32 {
 	state := d.o.Routing.State
-	if !d.o.Routing.Known || state.Canary != d.p.Canary {
+	if !d.o.Routing.usable() || state.Canary != d.p.Canary {
 		return 0
 	}
 	return state.MaxWeight
