@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -163,14 +163,17 @@ func TestScale(t *testing.T) {
 	if err := c.Status().Update(ctx, object); err != nil {
 		t.Fatal(err)
 	}
-	scale := &autoscalingv1.Scale{}
+	scale := &unstructured.Unstructured{}
+	scale.SetAPIVersion("autoscaling/v1")
+	scale.SetKind("Scale")
 	if err := c.SubResource("scale").Get(ctx, object, scale); err != nil {
 		t.Fatal(err)
 	}
-	if scale.Spec.Replicas != 10 || scale.Status.Replicas != 10 || scale.Status.Selector != "app=checkout" {
-		t.Errorf("scale is %+v %+v, want 10 of 10 and the selector app=checkout", scale.Spec, scale.Status)
+	want := map[string]any{"replicas": int64(10), "selector": "app=checkout"}
+	if diff := cmp.Diff(want, scale.Object["status"]); diff != "" {
+		t.Errorf("status of the scale (-want +got):\n%s", diff)
 	}
-	scale.Spec.Replicas = 4
+	apply(t, scale, change{"spec.replicas", int64(4)})
 	if err := c.SubResource("scale").Update(ctx, object, client.WithSubResourceBody(scale)); err != nil {
 		t.Fatal(err)
 	}

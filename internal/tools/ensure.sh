@@ -2,14 +2,23 @@
 # Prints the path of a pinned tool, building it once into a cache outside the
 # tree when it is missing.
 #
-#   internal/tools/ensure.sh <module folder> <name> [package]
+#   internal/tools/ensure.sh controller-gen|golangci-lint|kustomize
 #
-# The module folder under internal/tools pins the tool; without a package it is
-# the folder's own. The cache is ${SLUICE_CACHE:-${XDG_CACHE_HOME:-~/.cache}/sluice};
-# a changed pin, Go version or platform gives another folder in it.
+# A module under internal/tools pins each of them. The cache is
+# ${SLUICE_CACHE:-${XDG_CACHE_HOME:-~/.cache}/sluice}; a changed pin, Go version
+# or platform gives another folder in it.
 set -euo pipefail
 
-module=$1 name=$2 package=${3:-.}
+name=$1
+case $name in
+controller-gen) module=codegen package=sigs.k8s.io/controller-tools/cmd/controller-gen ;;
+golangci-lint) module=lint package=. ;;
+kustomize) module=kustomize package=sigs.k8s.io/kustomize/kustomize/v5 ;;
+*)
+  echo "unknown tool $name" >&2
+  exit 2
+  ;;
+esac
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here/$module"
 
