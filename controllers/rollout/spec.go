@@ -132,7 +132,7 @@ func (r *Reconciler) checkTemplate(ctx context.Context, o *observation) *plan.Pr
 	if err != nil {
 		return &plan.Problem{Reason: v1alpha1.ReasonInvalidSpec, Message: err.Error()}
 	}
-	err = r.client.Create(ctx, rs, client.DryRunAll)
+	err = r.client.Create(ctx, rs, client.DryRunAll, client.DisableReadYourWritesConsistency)
 	switch {
 	case err == nil || apierrors.IsAlreadyExists(err):
 		o.memory.checked = revision

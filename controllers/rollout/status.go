@@ -45,6 +45,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, o *observation, p *plan.Pl
 		return fmt.Errorf("writing the status: %w", err)
 	}
 	o.memory.wrote = o.Now
+	o.rollout.ResourceVersion = written.ResourceVersion
 	r.announce(o.rollout, written, p)
 	return nil
 }
