@@ -208,7 +208,30 @@ func testPods(t *testing.T, kube kubernetes.Interface, cluster *localcluster.Clu
 	}).Should(BeTrue(), "the pod goes after its grace period")
 	g.Eventually(readyPods(ctx, kube)).Should(Equal(4))
 	g.Expect(traffic.Snapshot().Total().Requests).To(BeNumerically(">", before))
+
+	// Every pod is replaced, one after the other, twice over.
+	for round := range 2 {
+		restart := fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"round":"%d"}}}}}`, round)
+		for _, name := range []string{"app-v1", "app-v2"} {
+			_, err := kube.AppsV1().Deployments("demo").Patch(
+				ctx, name, types.StrategicMergePatchType, []byte(restart), metav1.PatchOptions{})
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Eventually(rolledOut(ctx, kube, name)).Should(BeTrue())
+		}
+	}
+	g.Eventually(readyPods(ctx, kube)).Should(Equal(4))
 	g.Expect(traffic.Losses()).To(BeEmpty())
+}
+
+func rolledOut(ctx context.Context, kube kubernetes.Interface, name string) func() (bool, error) {
+	return func() (bool, error) {
+		d, err := kube.AppsV1().Deployments("demo").Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return false, err
+		}
+		s := d.Status
+		return s.ObservedGeneration == d.Generation && s.UpdatedReplicas == 2 && s.Replicas == 2 && s.AvailableReplicas == 2, nil
+	}
 }
 
 func testTelemetry(t *testing.T, cluster *localcluster.Cluster) {
