@@ -283,7 +283,7 @@ func (d *decision) enteredReason() string {
 func (d *decision) passMessage() string {
 	message := fmt.Sprintf("step %s passed", d.p.Step.Name)
 	if d.gatedByAnalysis() {
-		message += ": " + d.o.Analysis.Message
+		message += ": " + d.judgement().Message
 	}
 	return message
 }
@@ -304,9 +304,8 @@ func (d *decision) closedGate() *Problem {
 		return &Problem{v1alpha1.ReasonPaused, fmt.Sprintf("paused in step %s by spec.paused", position.Name)}
 	case step.Approval:
 		return &Problem{v1alpha1.ReasonPaused, fmt.Sprintf("step %s waits for somebody to promote it", position.Name)}
-	case d.gatedByAnalysis() && d.o.Analysis.Verdict != v1alpha1.VerdictSuccess:
-		d.wakeAt(position.InForceSince.Add(step.Bake))
-		return &Problem{v1alpha1.ReasonAnalysing, fmt.Sprintf("step %s is analysed: %s", position.Name, d.o.Analysis.Message)}
+	case d.gatedByAnalysis() && d.judgement().Verdict != v1alpha1.VerdictSuccess:
+		return &Problem{v1alpha1.ReasonAnalysing, fmt.Sprintf("step %s is analysed: %s", position.Name, d.judgement().Message)}
 	}
 	if end := position.InForceSince.Add(step.Bake); d.o.Now.Before(end) {
 		d.wakeAt(end)
@@ -318,6 +317,18 @@ func (d *decision) closedGate() *Problem {
 // gatedByAnalysis reports whether the current step needs a verdict. Without
 // weight there is nothing to measure.
 func (d *decision) gatedByAnalysis() bool { return d.o.Spec.Analysed && d.p.Step.Weight > 0 }
+
+// judgement is what analysis says of the current step. What was observed is of the
+// step that the decision began with; a step that was entered since has none.
+func (d *decision) judgement() Analysis {
+	was, is := d.o.Position.Step, d.p.Step
+	if was == nil || d.o.Position.Attempt != d.p.Attempt || was.InForceSince == nil ||
+		was.Name != is.Name || was.Weight != is.Weight || !was.EnteredAt.Equal(is.EnteredAt) {
+		return Analysis{Verdict: v1alpha1.VerdictPending, Reason: v1alpha1.ReasonAnalysing,
+			Message: "measuring starts when the step's weight is in force"}
+	}
+	return d.o.Analysis
+}
 
 func (d *decision) notInForce() *Problem {
 	need, available := d.canaryPods(), d.o.replicaSet(d.p.Canary).Available

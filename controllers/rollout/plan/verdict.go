@@ -122,11 +122,9 @@ func (d *decision) analysisCondition() *Condition {
 	if !d.p.releasing() || !d.gatedByAnalysis() || d.p.Step.Name == PromotionStep {
 		return nil
 	}
-	if d.p.Step.InForceSince == nil || d.o.Position.Step == nil || d.o.Position.Step.Index != d.p.Step.Index {
-		return &Condition{metav1.ConditionUnknown, v1alpha1.ReasonAnalysing, "measuring starts when the step's weight is in force"}
+	judgement := d.judgement()
+	if judgement.Verdict == v1alpha1.VerdictSuccess {
+		return &Condition{metav1.ConditionTrue, v1alpha1.ReasonPassing, judgement.Message}
 	}
-	if d.o.Analysis.Verdict == v1alpha1.VerdictSuccess {
-		return &Condition{metav1.ConditionTrue, v1alpha1.ReasonPassing, d.o.Analysis.Message}
-	}
-	return &Condition{metav1.ConditionUnknown, d.o.Analysis.Reason, d.o.Analysis.Message}
+	return &Condition{metav1.ConditionUnknown, judgement.Reason, judgement.Message}
 }
