@@ -140,14 +140,16 @@ func (d *decision) shift(target int32) splitStep {
 	return step
 }
 
-// raiseBlocked returns why the canary's weight must not rise to target yet, or
-// nothing.
+// raiseBlocked returns why the weight of the canary destination must not rise to
+// target yet, or nothing. A pause and an unusable spec hold a release; they do not
+// hold traffic back that is on its way to stable through that destination.
 func (d *decision) raiseBlocked(target int32) string {
 	state := d.o.Routing.State
+	release := d.p.releasing() && state.Canary == d.p.Canary
 	switch {
-	case d.o.Spec.Paused:
+	case release && d.o.Spec.Paused:
 		return "paused: the canary's weight does not rise"
-	case d.o.Spec.Problem != nil:
+	case release && d.o.Spec.Problem != nil:
 		return "the spec cannot be carried out: the canary's weight does not rise"
 	case !d.carries(state.Canary, target):
 		return fmt.Sprintf("revision %s cannot carry %d%% yet", state.Canary, target)
