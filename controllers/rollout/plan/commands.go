@@ -125,12 +125,14 @@ func (d *decision) promoteOnCommand() {
 	}
 }
 
-// refuseRemaining ends actions that the rules said nothing of and never will.
+// refuseRemaining ends actions that the rules said nothing of and never will. The
+// others wait for a usable spec until they expire.
 func (d *decision) refuseRemaining() {
-	if d.o.Spec.DeletedAt == nil {
-		return
-	}
 	for _, a := range d.pending(v1alpha1.ActionPromote, v1alpha1.ActionPromoteFull, v1alpha1.ActionRetry, v1alpha1.ActionAbort) {
+		if d.o.Spec.DeletedAt == nil {
+			d.wakeAt(a.CreatedAt.Add(a.TimeToLive))
+			continue
+		}
 		d.outcome(a, false, v1alpha1.ReasonNothingInProgress, "the Rollout is being deleted")
 	}
 }
