@@ -71,7 +71,7 @@ func (d *decision) completePromotion() {
 	rs := d.o.replicaSet(d.p.Canary)
 	d.transition(v1alpha1.TransitionPromoted, d.p.Canary, "", v1alpha1.ReasonPromoted,
 		fmt.Sprintf("revision %s passed every step and replaces %s", d.p.Canary, d.p.Stable))
-	d.p.Stable, d.p.Proven = d.p.Canary, min(rs.Available, d.o.Spec.Replicas)
+	d.p.Stable, d.p.Proven = d.p.Canary, max(1, min(rs.Available, d.o.Spec.Replicas))
 	d.clearCanary()
 }
 
@@ -340,7 +340,8 @@ func (d *decision) notInForce() *Problem {
 		"step %s: weight %d%% is not in force yet", d.p.Step.Name, d.p.Step.Weight)}
 }
 
-// proveStable remembers with how many pods stable carries all traffic.
+// proveStable remembers with how many pods stable carries all traffic. None carry
+// none: scaled to zero, stable stays what it was.
 func (d *decision) proveStable() {
 	if d.p.Stable == "" || d.p.releasing() || !d.o.Routing.usable() {
 		return
@@ -349,14 +350,15 @@ func (d *decision) proveStable() {
 	if state.Stable != d.p.Stable || !state.Uniform(0) && state.Canary != d.p.Stable {
 		return
 	}
-	if d.o.replicaSet(d.p.Stable).Available < d.o.Spec.Replicas || d.o.Spec.Replicas == d.p.Proven {
+	replicas := d.o.Spec.Replicas
+	if replicas == 0 || replicas == d.p.Proven || d.o.replicaSet(d.p.Stable).Available < replicas {
 		return
 	}
 	if d.p.Proven == 0 {
 		d.transition(v1alpha1.TransitionDeployed, d.p.Stable, "", v1alpha1.ReasonPromoted,
 			fmt.Sprintf("first revision %s has all traffic", d.p.Stable))
 	}
-	d.p.Proven = d.o.Spec.Replicas
+	d.p.Proven = replicas
 }
 
 func microTime(t time.Time) metav1.MicroTime {
