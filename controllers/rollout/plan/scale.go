@@ -44,9 +44,23 @@ func (d *decision) wantedPods() map[string]int32 {
 		wanted[d.p.Stable] = d.o.Spec.Replicas
 	}
 	if d.p.releasing() {
-		wanted[d.p.Canary] = max(d.canaryPods(), d.need(d.p.Canary, d.weightInForce()))
+		wanted[d.p.Canary] = d.canaryPods()
+		if has := d.o.replicaSet(d.p.Canary).Desired; has > wanted[d.p.Canary] && !d.canaryMayShrink() {
+			wanted[d.p.Canary] = has
+		}
 	}
 	return wanted
+}
+
+// canaryMayShrink reports whether no proxy gives the canary more than the current
+// step's pods are there for.
+func (d *decision) canaryMayShrink() bool {
+	if !d.o.Routing.usable() {
+		return false
+	}
+	d.wakeAt(d.o.settlesAt())
+	weight := d.weightInForce()
+	return d.o.settled() && (weight <= d.p.Step.Weight || d.o.Routing.State.Uniform(d.p.Step.Weight))
 }
 
 // drain takes the pods of an unwanted revision once it has had no traffic for the
