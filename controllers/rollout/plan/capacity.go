@@ -45,7 +45,7 @@ func (d *decision) need(revision string, weight int32) int32 {
 		replicas = min(replicas, d.p.Proven)
 	}
 	need := percentOf(replicas, weight)
-	if d.p.releasing() && revision == d.p.Canary {
+	if d.p.releasing() && revision == d.p.Canary && weight <= d.p.Step.Weight {
 		need = min(need, d.canaryPods())
 	}
 	return max(1, need)
@@ -56,6 +56,18 @@ func (d *decision) carries(revision string, weight int32) bool {
 	return d.o.replicaSet(revision).Available >= d.need(revision, weight)
 }
 
+// carriedBy returns with how many pods the canary has carried its weight: the most
+// that were seen in the current step and in the one that the decision began with.
+// They go on being enough when the next step or another number of replicas asks for
+// more pods, which take their time.
+func (d *decision) carriedBy() int32 {
+	pods, was := d.p.Step.Progress, d.o.Position.Step
+	if was != nil && d.o.Position.Canary == d.p.Canary {
+		pods = max(pods, was.Progress)
+	}
+	return pods
+}
+
 // holds reports whether revision can go on with weight percent of the requests,
 // or take them back. A destination that is bound to no revision selects every
 // pod; it is not for us to say that it cannot.
@@ -64,6 +76,9 @@ func (d *decision) holds(revision string, weight int32) bool {
 		return true
 	}
 	need, available := d.need(revision, weight), d.o.replicaSet(revision).Available
+	if d.p.releasing() && revision == d.p.Canary {
+		need = min(need, max(1, d.carriedBy()))
+	}
 	return need == 0 || available > 0 &&
 		int64(available)*headroomDenominator >= int64(need)*headroomNumerator
 }
