@@ -12,8 +12,14 @@ import (
 const PromotionStep = "promotion"
 
 // Plan is what to do now. It is carried out in this order: when the split raises
-// the canary's weight, the position is written before it; otherwise after it. A
-// crash in between leaves a state from which the next plan goes on safely.
+// the canary's weight, the position is written before it; otherwise after it. What
+// rests on the position comes last: the analysis run, what became of actions, and
+// what is forgotten or released. Only the scale is free. A write that fails ends
+// the plan. A crash in between leaves a state from which the next plan goes on
+// safely.
+//
+// Every write that changes something, the position's included, must lead to another
+// decision; RequeueAfter speaks of time alone.
 type Plan struct {
 	// Position to remember.
 	Position Position
@@ -99,8 +105,6 @@ type decision struct {
 	plan Plan
 	// wake is the earliest time at which something would be decided anew.
 	wake time.Time
-	// superseded holds what a rule replaced, for messages.
-	split splitStep
 }
 
 func (d *decision) note(topic, text string) {

@@ -6,9 +6,10 @@ import (
 	"github.com/sluice-dev/sluice/trafficrouting"
 )
 
-// splitStep is the next safe routing, and what it waits for.
+// splitStep is the next safe routing, nil to leave it as it is, and what it waits
+// for.
 type splitStep struct {
-	next trafficrouting.Split
+	next *trafficrouting.Split
 	wait string
 }
 
@@ -19,17 +20,22 @@ func (d *decision) planSplit() {
 		return
 	}
 	goal := d.goal()
-	d.split = d.nextSplit(goal)
-	if d.split.wait != "" {
-		d.note("routing", d.split.wait)
+	step := d.nextSplit(goal)
+	if step.wait != "" {
+		d.note("routing", step.wait)
 	}
-	if d.o.Routing.State.Is(d.split.next) {
+	if step.next == nil || d.o.Routing.State.Is(*step.next) {
 		return
 	}
-	next := d.split.next
-	d.plan.Split = &next
-	d.plan.Raises = !d.onlyLowers(next)
-	d.note("routing", fmt.Sprintf("%s on the way to %s", next, goal))
+	d.plan.Split, d.plan.Raises = step.next, !d.onlyLowers(*step.next)
+	if goal.Canary == "" {
+		goal.Canary = step.next.Canary
+	}
+	text := step.next.String()
+	if *step.next != goal {
+		text += " on the way to " + goal.String()
+	}
+	d.note("routing", text)
 }
 
 // goal is the routing that the position wants.
@@ -58,12 +64,6 @@ func (d *decision) onlyLowers(next trafficrouting.Split) bool {
 func (d *decision) nextSplit(goal trafficrouting.Split) splitStep {
 	state := d.o.Routing.State
 	switch {
-	case state.MinWeight != state.MaxWeight:
-		target := goal.Weight
-		if goal.Canary != state.Canary {
-			target = 0
-		}
-		return d.shift(target)
 	case state.Stable != goal.Stable:
 		return d.bindStable(goal)
 	case goal.Canary != "" && state.Canary != goal.Canary:
@@ -73,26 +73,22 @@ func (d *decision) nextSplit(goal trafficrouting.Split) splitStep {
 	}
 }
 
-// seen is the routing as it is.
-func (d *decision) seen() trafficrouting.Split {
+// split is the routing as it is with another weight.
+func (d *decision) split(weight int32) trafficrouting.Split {
 	state := d.o.Routing.State
-	return trafficrouting.Split{Stable: state.Stable, Canary: state.Canary, Weight: state.MaxWeight}
+	return trafficrouting.Split{Stable: state.Stable, Canary: state.Canary, Weight: weight}
 }
 
 // bindStable leads to a stable destination that selects goal.Stable.
 func (d *decision) bindStable(goal trafficrouting.Split) splitStep {
-	state, bound := d.o.Routing.State, d.seen()
-	bound.Stable = goal.Stable
+	state := d.o.Routing.State
 	switch {
+	case state.Stable == "" || d.o.replicaSet(state.Stable).Available == 0:
+		return d.narrowStable(goal)
 	case state.MinWeight == 100:
+		bound := d.split(100)
+		bound.Stable = goal.Stable
 		return d.whenSettled(bound)
-	case state.Stable == "":
-		// It selects every pod so far, ours included: narrowing it is safe once
-		// ours can carry what it gets.
-		if !d.carries(goal.Stable, 100-state.MinWeight) {
-			return splitStep{next: d.seen(), wait: fmt.Sprintf("revision %s cannot carry the traffic yet", goal.Stable)}
-		}
-		return splitStep{next: bound}
 	case state.Canary == goal.Stable:
 		return d.shift(100)
 	default:
@@ -100,43 +96,79 @@ func (d *decision) bindStable(goal trafficrouting.Split) splitStep {
 	}
 }
 
+// narrowStable binds a stable destination that so far selects every pod, ours
+// included, or none that serves. No request is worse off for it, so it waits for
+// nothing but that ours can carry what the destination gets.
+func (d *decision) narrowStable(goal trafficrouting.Split) splitStep {
+	state := d.o.Routing.State
+	weight := state.MinWeight
+	if state.Canary != goal.Stable {
+		weight = min(weight, d.weightFor(goal))
+	}
+	if !d.carries(goal.Stable, 100-state.MinWeight) {
+		step := d.shift(weight)
+		step.wait = fmt.Sprintf("revision %s cannot carry the traffic yet", goal.Stable)
+		return step
+	}
+	bound := d.split(d.bearable(weight, goal.Stable))
+	bound.Stable = goal.Stable
+	return splitStep{next: &bound}
+}
+
+// weightFor is the weight that goal has for the canary destination as it is bound.
+func (d *decision) weightFor(goal trafficrouting.Split) int32 {
+	if goal.Canary != d.o.Routing.State.Canary {
+		return 0
+	}
+	return goal.Weight
+}
+
 // bindCanary leads to a canary destination that selects revision.
 func (d *decision) bindCanary(revision string) splitStep {
 	if d.o.Routing.State.MaxWeight > 0 {
 		return d.shift(0)
 	}
-	bound := d.seen()
+	bound := d.split(0)
 	bound.Canary = revision
 	return d.whenSettled(bound)
 }
 
 // whenSettled takes next once the routing has been as it is for long enough.
 func (d *decision) whenSettled(next trafficrouting.Split) splitStep {
-	if d.o.settled() {
-		return splitStep{next: next}
+	if d.o.settled() || d.o.Routing.State.Is(next) {
+		return splitStep{next: &next}
 	}
 	d.wakeAt(d.o.settlesAt())
-	return splitStep{next: d.seen(), wait: "waiting for the routing to reach every proxy"}
+	return splitStep{wait: waitForProxies}
 }
 
+const waitForProxies = "waiting for the routing to reach every proxy"
+
 // shift moves the canary destination's weight towards target, as far as the pods
-// on either side can carry it. Lowering it waits for nothing else.
+// on either side can carry it. Lowering it waits for nothing else, unless both
+// sides are the same pods: a proxy that does not know so yet may still take stable
+// for others.
 func (d *decision) shift(target int32) splitStep {
-	state, step := d.o.Routing.State, splitStep{next: d.seen()}
+	state := d.o.Routing.State
 	if state.Canary != "" && state.Canary == state.Stable {
-		step.next.Weight = target
-		return step
+		return d.whenSettled(d.split(target))
 	}
+	var step splitStep
 	weight := target
 	if target > state.MinWeight {
-		if wait := d.raiseBlocked(target); wait != "" {
-			weight, step.wait = min(target, state.MaxWeight), wait
+		if step.wait = d.raiseBlocked(target); step.wait != "" {
+			weight = min(target, state.MaxWeight)
 		}
 	}
-	step.next.Weight = d.bearable(weight)
-	if step.next.Weight != weight {
-		step.wait = fmt.Sprintf("weight %d%% instead of %d%%: too few pods are available", step.next.Weight, weight)
+	borne := d.bearable(weight, state.Stable)
+	if borne != weight {
+		step.wait = fmt.Sprintf("weight %d%% instead of %d%%: too few pods are available", borne, weight)
 	}
+	if borne > weight && borne > state.MinWeight && state.MinWeight != state.MaxWeight {
+		return step // One weight for all routes would raise some of them.
+	}
+	next := d.split(borne)
+	step.next = &next
 	return step
 }
 
@@ -155,17 +187,17 @@ func (d *decision) raiseBlocked(target int32) string {
 		return fmt.Sprintf("revision %s cannot carry %d%% yet", state.Canary, target)
 	case target > state.MaxWeight && !d.o.settled():
 		d.wakeAt(d.o.settlesAt())
-		return "waiting for the routing to reach every proxy"
+		return waitForProxies
 	}
 	return ""
 }
 
-// bearable returns the weight nearest to the wanted one that both sides can
-// bear. What the canary cannot bear goes to stable whatever its state; what
-// stable cannot take back stays.
-func (d *decision) bearable(weight int32) int32 {
+// bearable returns the weight nearest to the wanted one that the canary destination
+// and stable can bear. What the canary cannot bear goes to stable whatever its
+// state; what stable cannot take back stays.
+func (d *decision) bearable(weight int32, stable string) int32 {
 	state := d.o.Routing.State
-	for weight < state.MaxWeight && !d.holds(state.Stable, 100-weight) {
+	for weight < state.MaxWeight && !d.holds(stable, 100-weight) {
 		weight++
 	}
 	for weight > 0 && !d.holds(state.Canary, weight) {
