@@ -105,7 +105,7 @@ func wholeUnits(d time.Duration) time.Duration {
 // nothing from before the step. A time at or before now means at once. However
 // many measurements were missed, only the latest of them is made.
 func NextDue(m *v1alpha1.Metric, s *v1alpha1.MetricStatus, since, now time.Time) time.Time {
-	first := ceilMicro(since.Add(max(initialDelayOf(m), leastAge(m))))
+	first := ceilMilli(since.Add(max(initialDelayOf(m), leastAge(m))))
 	interval := intervalOf(m)
 	next := first
 	if last := s.LastMeasuredAt; last != nil && !last.Time.Before(first) {
@@ -117,12 +117,12 @@ func NextDue(m *v1alpha1.Metric, s *v1alpha1.MetricStatus, since, now time.Time)
 	return next
 }
 
-// ceilMicro rounds up to what the API keeps of a time.
-func ceilMicro(t time.Time) time.Time {
-	if r := t.Truncate(time.Microsecond); r.Equal(t) {
-		return r
+// ceilMilli rounds up to whole milliseconds, in which queries are evaluated.
+func ceilMilli(t time.Time) time.Time {
+	if r := t.Truncate(time.Millisecond); !r.Equal(t) {
+		return r.Add(time.Millisecond)
 	}
-	return t.Truncate(time.Microsecond).Add(time.Microsecond)
+	return t
 }
 
 // ValidateMetrics says what is wrong with metrics, for the author of them. What the

@@ -1,0 +1,408 @@
+package analysisrun
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+
+	"github.com/sluice-dev/sluice/analysis"
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+)
+
+// task is one metric of one run that is to be measured at a time.
+type task struct {
+	metric    *v1alpha1.Metric
+	namespace string
+	variables analysis.Variables
+	since     time.Time
+	due       time.Time
+}
+
+// state of an entry.
+type state int
+
+const (
+	stateWaiting  state = iota // until it is due
+	stateQueued                // until its provider has room
+	stateRunning               // being measured
+	stateAnswered              // until the answer was written
+)
+
+// entry is a task on its way.
+type entry struct {
+	task
+	run    types.NamespacedName
+	state  state
+	index  int // in the heap, while waiting
+	cancel context.CancelFunc
+	result analysis.Result
+}
+
+// runEntries are the entries of one run, by metric.
+type runEntries struct {
+	uid     types.UID
+	entries map[string]*entry
+}
+
+// limits of a Measurer.
+type limits struct {
+	// workers is how many queries run at a time.
+	workers int
+	// perProvider is how many of them may ask one provider.
+	perProvider int
+}
+
+// Measurer measures metrics when they are due. At most so many queries run at a
+// time, and at most so many of them ask one provider: one that stalls delays only
+// those who ask it. While a provider times out, a single query at a time tries it.
+type Measurer struct {
+	clock     clock.Clock
+	providers *Providers
+	limits    limits
+	wake      chan struct{}
+	workers   sync.WaitGroup
+
+	mu      sync.Mutex
+	ctx     context.Context //nolint:containedctx // the life of the Measurer, which every query ends with
+	notify  func(types.NamespacedName)
+	runs    map[types.NamespacedName]*runEntries
+	waiting dueHeap
+	queues  map[providerKey]*queue
+	order   []providerKey
+	running int
+}
+
+// queue holds the entries that wait for one provider.
+type queue struct {
+	entries []*entry
+	running int
+	limit   int
+}
+
+func newMeasurer(c clock.Clock, p *Providers, l limits) *Measurer {
+	return &Measurer{
+		clock: c, providers: p, limits: l,
+		wake:   make(chan struct{}, 1),
+		runs:   map[types.NamespacedName]*runEntries{},
+		queues: map[providerKey]*queue{},
+	}
+}
+
+// NeedLeaderElection is true: only the leader measures.
+func (*Measurer) NeedLeaderElection() bool { return true }
+
+// Start measures until the context ends, and returns when no query is left.
+func (m *Measurer) Start(ctx context.Context) error {
+	m.mu.Lock()
+	m.ctx = ctx
+	m.mu.Unlock()
+	defer m.workers.Wait()
+	timer := m.clock.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		if next, ok := m.dispatch(); ok {
+			timer.Reset(next.Sub(m.clock.Now()))
+			if !m.clock.Now().Before(next) {
+				continue
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-m.wake:
+		case <-timer.C():
+		}
+	}
+}
+
+// dispatch queues what is due and returns when the next one will be.
+func (m *Measurer) dispatch() (time.Time, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.clock.Now()
+	for len(m.waiting) > 0 && !m.waiting[0].due.After(now) {
+		m.enqueue(heap.Pop(&m.waiting).(*entry))
+	}
+	m.startQueued()
+	if len(m.waiting) == 0 {
+		return time.Time{}, false
+	}
+	return m.waiting[0].due, true
+}
+
+func (m *Measurer) enqueue(e *entry) {
+	key := keyOf(e.namespace, e.metric.Provider)
+	q := m.queues[key]
+	if q == nil {
+		q = &queue{limit: m.limits.perProvider}
+		m.queues[key] = q
+		m.order = append(m.order, key)
+	}
+	e.state = stateQueued
+	q.entries = append(q.entries, e)
+}
+
+// startQueued starts as many queries as the limits allow, one provider after the
+// other.
+func (m *Measurer) startQueued() {
+	if m.ctx == nil || m.ctx.Err() != nil {
+		return
+	}
+	for idle := 0; idle < len(m.order) && m.running < m.limits.workers; {
+		key := m.order[0]
+		m.order = append(m.order[1:], key)
+		q := m.queues[key]
+		if len(q.entries) == 0 || q.running >= q.limit {
+			idle++
+			continue
+		}
+		idle = 0
+		e := q.entries[0]
+		q.entries = q.entries[1:]
+		q.running++
+		m.running++
+		e.state = stateRunning
+		var ctx context.Context
+		ctx, e.cancel = context.WithCancel(m.ctx)
+		m.workers.Go(func() { m.work(ctx, e, key) })
+	}
+}
+
+// work measures one entry and hands the answer to the reconciler.
+func (m *Measurer) work(ctx context.Context, e *entry, key providerKey) {
+	result, err := m.measure(ctx, e.task)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	cancelled := ctx.Err() != nil
+	e.cancel()
+	m.running--
+	m.release(key, result)
+	if m.current(e) && !cancelled {
+		m.settle(e, result, err)
+	}
+	m.startQueued()
+}
+
+// settle keeps the answer, or gives the entry up where nothing was measured, and
+// has the run reconciled.
+func (m *Measurer) settle(e *entry, result analysis.Result, err error) {
+	if err != nil {
+		delete(m.runs[e.run].entries, e.metric.Name)
+	} else {
+		e.state, e.result = stateAnswered, result
+	}
+	if m.notify != nil {
+		m.notify(e.run)
+	}
+}
+
+// release gives a provider's room back.
+func (m *Measurer) release(key providerKey, r analysis.Result) {
+	q := m.queues[key]
+	q.running--
+	switch {
+	case analysis.IsTimeout(r.Err):
+		q.limit = 1
+	case r.Err == nil:
+		q.limit = m.limits.perProvider
+	}
+	m.prune(key)
+}
+
+// prune forgets a provider that nobody asks.
+func (m *Measurer) prune(key providerKey) {
+	if q := m.queues[key]; q.running == 0 && len(q.entries) == 0 {
+		delete(m.queues, key)
+		m.order = slices.DeleteFunc(m.order, func(k providerKey) bool { return k == key })
+	}
+}
+
+// measure asks once. The error says that nothing was measured.
+func (m *Measurer) measure(ctx context.Context, t task) (analysis.Result, error) {
+	at := m.clock.Now()
+	r := analysis.Result{Due: t.due, At: at, Query: t.metric.Query}
+	q, err := analysis.BuildQuery(t.metric, t.variables, t.since, at)
+	switch {
+	case errors.Is(err, analysis.ErrTooEarly):
+		return r, err
+	case err != nil:
+		r.Err = &analysis.Error{Reason: analysis.ReasonQuery}
+		return r, nil
+	}
+	r.Query, r.At = q.Expr, q.At
+	p, timeout, err := m.providers.Resolve(ctx, t.namespace, t.metric.Provider)
+	if err != nil {
+		r.Err = err
+		observe(m.clock.Since(at).Seconds(), err)
+		return r, nil
+	}
+	q.Timeout = timeout
+	ctx, cancel := context.WithTimeout(ctx, timeout+time.Second)
+	defer cancel()
+	r.Sample, r.Err = p.Query(ctx, q)
+	observe(m.clock.Since(at).Seconds(), r.Err)
+	if analysis.IsUnauthorized(r.Err) {
+		m.providers.Distrust(t.namespace, t.metric.Provider)
+	}
+	return r, nil
+}
+
+// current tells whether an entry still stands for its metric.
+func (m *Measurer) current(e *entry) bool {
+	r := m.runs[e.run]
+	return r != nil && r.entries[e.metric.Name] == e
+}
+
+// plan says what is to be measured for a run, instead of whatever was planned
+// before. What is on its way for the same stay in the step is left alone.
+func (m *Measurer) plan(run types.NamespacedName, uid types.UID, tasks []task) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.runs[run]
+	if r != nil && r.uid != uid {
+		m.drop(run)
+		r = nil
+	}
+	if r == nil {
+		if len(tasks) == 0 {
+			return
+		}
+		r = &runEntries{uid: uid, entries: map[string]*entry{}}
+		m.runs[run] = r
+	}
+	wanted := map[string]bool{}
+	for _, t := range tasks {
+		wanted[t.metric.Name] = true
+		m.planTask(r, run, t)
+	}
+	for name, e := range r.entries {
+		if !wanted[name] {
+			m.remove(e)
+			delete(r.entries, name)
+		}
+	}
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (m *Measurer) planTask(r *runEntries, run types.NamespacedName, t task) {
+	old := r.entries[t.metric.Name]
+	if old != nil && old.since.Equal(t.since) {
+		if old.state == stateWaiting && !old.due.Equal(t.due) {
+			old.due = t.due
+			heap.Fix(&m.waiting, old.index)
+		}
+		return
+	}
+	if old != nil {
+		m.remove(old)
+	}
+	e := &entry{task: t, run: run}
+	r.entries[t.metric.Name] = e
+	heap.Push(&m.waiting, e)
+}
+
+// remove takes an entry from wherever it is on its way.
+func (m *Measurer) remove(e *entry) {
+	switch e.state {
+	case stateWaiting:
+		heap.Remove(&m.waiting, e.index)
+	case stateQueued:
+		key := keyOf(e.namespace, e.metric.Provider)
+		q := m.queues[key]
+		q.entries = slices.DeleteFunc(q.entries, func(o *entry) bool { return o == e })
+		m.prune(key)
+	case stateRunning:
+		e.cancel()
+	case stateAnswered:
+	}
+}
+
+// answers returns the answers for a run, which stay until they are acknowledged.
+func (m *Measurer) answers(run types.NamespacedName, uid types.UID) []answer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.runs[run]
+	if r == nil || r.uid != uid {
+		return nil
+	}
+	var all []answer
+	for name, e := range r.entries {
+		if e.state == stateAnswered {
+			all = append(all, answer{metric: name, since: e.since, result: e.result})
+		}
+	}
+	return all
+}
+
+// acknowledge drops answers that a written status holds, or that no status will.
+func (m *Measurer) acknowledge(run types.NamespacedName, answers []answer) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.runs[run]
+	if r == nil {
+		return
+	}
+	for _, a := range answers {
+		if e := r.entries[a.metric]; e != nil && e.state == stateAnswered && e.since.Equal(a.since) {
+			delete(r.entries, a.metric)
+		}
+	}
+}
+
+// forget drops everything about a run.
+func (m *Measurer) forget(run types.NamespacedName) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.drop(run)
+}
+
+func (m *Measurer) drop(run types.NamespacedName) {
+	if r := m.runs[run]; r != nil {
+		for _, e := range r.entries {
+			m.remove(e)
+		}
+		delete(m.runs, run)
+	}
+}
+
+// onAnswer sets what is told of a run that has an answer.
+func (m *Measurer) onAnswer(notify func(types.NamespacedName)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.notify = notify
+}
+
+// dueHeap orders entries by when they are due.
+type dueHeap []*entry
+
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
+func (h dueHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
+
+// Push adds an entry.
+func (h *dueHeap) Push(x any) {
+	e := x.(*entry)
+	e.index = len(*h)
+	*h = append(*h, e)
+}
+
+// Pop removes the last entry.
+func (h *dueHeap) Pop() any {
+	old := *h
+	e := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	return e
+}

@@ -1,0 +1,104 @@
+package analysisrun
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+)
+
+// activeIndex finds the runs of a Rollout that are not completed.
+const activeIndex = "analysisrun.active.rollout"
+
+func activeRollout(o client.Object) []string {
+	run, ok := o.(*v1alpha1.AnalysisRun)
+	if !ok || completed(run) {
+		return nil
+	}
+	return []string{run.Spec.Subject.Rollout}
+}
+
+// activePredicate passes runs that begin or end to exist. Their spec never changes,
+// and their status is nobody's but the reconciler's; completed runs are left alone.
+func activePredicate() predicate.Predicate {
+	return predicate.Funcs{
+		CreateFunc: func(e event.CreateEvent) bool {
+			run, ok := e.Object.(*v1alpha1.AnalysisRun)
+			return ok && !completed(run)
+		},
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			return e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero() ||
+				e.ObjectOld.GetUID() != e.ObjectNew.GetUID()
+		},
+		DeleteFunc:  func(event.DeleteEvent) bool { return true },
+		GenericFunc: func(event.GenericEvent) bool { return false },
+	}
+}
+
+// standing is the part of a Rollout that says where its runs stand.
+type standing struct {
+	uid            types.UID
+	deleted        bool
+	stable, canary string
+	attempt        int32
+	aborted        bool
+	step           int32
+	weight         int32
+	since          int64 // in microseconds, 0 until in force
+}
+
+func standingOf(r *v1alpha1.Rollout) standing {
+	s := standing{uid: r.UID, deleted: !r.DeletionTimestamp.IsZero(), attempt: r.Status.Attempt, aborted: r.Status.Abort != nil, step: -1}
+	if r.Status.Stable != nil {
+		s.stable = r.Status.Stable.Revision
+	}
+	if r.Status.Canary != nil {
+		s.canary = r.Status.Canary.Revision
+	}
+	if step := r.Status.Step; step != nil {
+		s.step, s.weight = step.Index, step.Weight
+		if step.InForceSince != nil {
+			s.since = step.InForceSince.UnixMicro()
+		}
+	}
+	return s
+}
+
+// rolloutHandler wakes the runs of a Rollout when that stands elsewhere than before.
+func rolloutHandler(c client.Reader) handler.EventHandler {
+	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	wake := func(ctx context.Context, o client.Object, q queue) {
+		var runs v1alpha1.AnalysisRunList
+		err := c.List(ctx, &runs, client.InNamespace(o.GetNamespace()), client.MatchingFields{activeIndex: o.GetName()})
+		if err != nil {
+			log.FromContext(ctx).Error(err, "Cannot list AnalysisRuns of a Rollout", "rollout", client.ObjectKeyFromObject(o))
+			return
+		}
+		for i := range runs.Items {
+			q.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&runs.Items[i])})
+		}
+	}
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) {
+			if !e.IsInInitialList {
+				wake(ctx, e.Object, q)
+			}
+		},
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
+			before, ok1 := e.ObjectOld.(*v1alpha1.Rollout)
+			after, ok2 := e.ObjectNew.(*v1alpha1.Rollout)
+			if ok1 && ok2 && standingOf(before) != standingOf(after) {
+				wake(ctx, after, q)
+			}
+		},
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) { wake(ctx, e.Object, q) },
+	}
+}
