@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -23,6 +24,15 @@ func generic(t fataler, raw []byte) any {
 }
 
 func FuzzVirtualServicePatch(f *testing.F) {
+	// rapid draws from the bytes, so there must be many to come far.
+	random := rand.New(rand.NewPCG(3, 4))
+	for range 16 {
+		seed := make([]byte, 4096)
+		for i := range seed {
+			seed[i] = byte(random.Uint32())
+		}
+		f.Add(seed)
+	}
 	f.Fuzz(rapid.MakeFuzz(checkVirtualServicePatch))
 }
 
