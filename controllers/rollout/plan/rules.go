@@ -225,7 +225,7 @@ func (d *decision) markInForce() {
 		step.Progress, step.ProgressAt = available, d.o.Now
 	}
 	state := d.o.Routing.State
-	inPlace := state.Canary == d.p.Canary && state.Uniform(step.Weight)
+	inPlace := state.Stable == d.p.Stable && state.Canary == d.p.Canary && state.Uniform(step.Weight)
 	if inPlace && step.InForceSince == nil {
 		d.wakeAt(d.o.settlesAt())
 	}
