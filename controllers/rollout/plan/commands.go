@@ -93,7 +93,7 @@ func (d *decision) retryOnCommand() {
 		case d.o.Spec.Problem != nil || d.o.Spec.DeletedAt != nil:
 			continue
 		}
-		d.p.Abort, d.p.Attempt = nil, d.p.Attempt+1
+		d.p.Abort, d.p.Attempt = nil, d.nextAttempt()
 		d.enter(0)
 		message := fmt.Sprintf("attempt %d of revision %s was started by %s", d.p.Attempt, d.p.Canary, attribution(a))
 		d.transition(v1alpha1.TransitionRetried, d.p.Canary, d.p.Step.Name, v1alpha1.ReasonWaitingForPods, message)

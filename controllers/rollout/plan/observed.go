@@ -22,6 +22,9 @@ type Observed struct {
 	Routing Routing
 	// Analysis is the judgement of Position's attempt in Position's step.
 	Analysis Analysis
+	// LastAttempt is the highest attempt of which an AnalysisRun exists; 0 if none
+	// does.
+	LastAttempt int32
 	// Actions are the Rollout's commands, oldest first.
 	Actions []Action
 }

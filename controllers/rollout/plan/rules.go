@@ -125,10 +125,13 @@ func (d *decision) start() {
 			fmt.Sprintf("revision %s replaces %s before its release ended", d.o.Spec.Revision, d.p.Canary))
 	}
 	d.clearCanary()
-	d.p.Canary, d.p.Attempt = d.o.Spec.Revision, d.p.Attempt+1
+	d.p.Canary, d.p.Attempt = d.o.Spec.Revision, d.nextAttempt()
 	d.enter(0)
 	d.transition(v1alpha1.TransitionStarted, d.p.Canary, d.p.Step.Name, v1alpha1.ReasonWaitingForPods, message)
 }
+
+// nextAttempt is a number that no analysis run has, even if the status was lost.
+func (d *decision) nextAttempt() int32 { return max(d.p.Attempt, d.o.LastAttempt) + 1 }
 
 // enter makes step index current; the number of steps stands for the promotion.
 func (d *decision) enter(index int) {

@@ -205,6 +205,9 @@ func (w *world) observe() Observed {
 		seen.Done = a.outcome != nil
 		o.Actions = append(o.Actions, seen)
 	}
+	for _, run := range w.runs {
+		o.LastAttempt = max(o.LastAttempt, run.Attempt)
+	}
 	o.Routing = w.observeRouting(w.net())
 	return o
 }
