@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -23,7 +25,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/sluice-dev/sluice/analysis/prometheus"
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/controllers/analysisrun"
 	"github.com/sluice-dev/sluice/controllers/rollout"
 	"github.com/sluice-dev/sluice/trafficrouting/istio"
 )
@@ -147,7 +151,32 @@ func (o *options) addControllers(ctx context.Context, mgr ctrl.Manager, config *
 	}); err != nil {
 		return fmt.Errorf("adding the rollout controller: %w", err)
 	}
+	apiServer, err := apiServerAddresses(ctx, config)
+	if err != nil {
+		return err
+	}
+	if err := analysisrun.Setup(mgr, analysisrun.Options{
+		Open:           prometheus.Opener(prometheus.Options{AllowLoopback: o.allowLoopbackMetrics, Deny: apiServer}),
+		DefaultAddress: o.prometheusAddress,
+		Concurrency:    o.concurrency,
+	}); err != nil {
+		return fmt.Errorf("adding the analysis: %w", err)
+	}
 	return nil
+}
+
+// apiServerAddresses are where no metric provider may be: a query must never
+// reach the API server. Loopback is a matter of its own flag.
+func apiServerAddresses(ctx context.Context, config *rest.Config) ([]netip.Addr, error) {
+	server, _, err := rest.DefaultServerUrlFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("reading the API server's address: %w", err)
+	}
+	addrs, err := prometheus.Resolve(ctx, server.Hostname())
+	if err != nil {
+		return nil, fmt.Errorf("resolving the API server's address: %w", err)
+	}
+	return slices.DeleteFunc(addrs, netip.Addr.IsLoopback), nil
 }
 
 // claims names the routing objects of a spec.
