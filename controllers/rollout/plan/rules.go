@@ -75,17 +75,34 @@ func (d *decision) completePromotion() {
 	d.clearCanary()
 }
 
-// recoverStable finds stable when the status was lost, as after a restore from a
-// backup: it is the revision that the stable destination selects.
+// recoverStable finds stable when the status says nothing though something
+// serves, as after a restore from a backup or when a Rollout is created anew: it
+// is what the stable destination selects, or else what has the most pods.
 func (d *decision) recoverStable() {
-	bound := d.o.Routing.State.Stable
-	if d.p.Stable != "" || !d.o.Routing.usable() || bound == "" {
+	if d.p.Stable != "" || !d.o.Routing.usable() {
 		return
 	}
-	if rs := d.o.replicaSet(bound); rs.Name != "" {
-		d.p.Stable, d.p.Proven = bound, min(rs.Desired, d.o.Spec.Replicas)
-		d.note("position", fmt.Sprintf("the status says nothing, the routing says that %s is stable", bound))
+	serving := d.o.replicaSet(d.o.Routing.State.Stable)
+	if d.o.Routing.State.Stable == "" {
+		serving = d.mostAvailable()
 	}
+	if serving.Name == "" {
+		return
+	}
+	d.p.Stable, d.p.Proven = serving.Revision, min(serving.Desired, d.o.Spec.Replicas)
+	d.note("position", fmt.Sprintf("the status says nothing, but %s serves: it is stable", d.p.Stable))
+}
+
+// mostAvailable returns the ReplicaSet that serves with the most pods, the oldest
+// of several, or a zero one: what was taken over from an earlier Rollout.
+func (d *decision) mostAvailable() ReplicaSet {
+	var most ReplicaSet
+	for _, rs := range d.byAge() {
+		if rs.Available > most.Available {
+			most = rs
+		}
+	}
+	return most
 }
 
 // deployFirst takes the spec's revision as stable while no revision ever carried
@@ -220,6 +237,10 @@ func (d *decision) weightInForce() int32 {
 // markInForce remembers since when the step's split has been in force, and what
 // progress its pods make.
 func (d *decision) markInForce() {
+	if d.p.releasing() && d.o.Routing.Problem != nil && d.p.Step.InForceSince != nil {
+		// Without the route, requests go where they like.
+		d.p.Step.InForceSince, d.p.Step.ProgressAt = nil, d.o.Now
+	}
 	if !d.p.releasing() || !d.o.Routing.usable() || d.o.Spec.Problem != nil {
 		return
 	}
