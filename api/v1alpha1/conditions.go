@@ -63,6 +63,9 @@ const (
 	ReasonInvalidSpec = "InvalidSpec"
 	// ReasonPodTemplateRejected: the API server refused the pod template.
 	ReasonPodTemplateRejected = "PodTemplateRejected"
+	// ReasonPodTemplateUnchecked: the API server could not try the pod template
+	// yet, and nothing is started before it did.
+	ReasonPodTemplateUnchecked = "PodTemplateUnchecked"
 	// ReasonObjectMissing: a routing object that the spec names does not exist.
 	ReasonObjectMissing = "ObjectMissing"
 	// ReasonRouteMissing: a routing object lacks the route that the spec names.

@@ -47,7 +47,7 @@ func metricCases(kind, at string) []fieldCase {
 		number(kind, in("failureLimit"), 0, 1000).optional(),
 		number(kind, in("consecutiveErrorLimit"), 0, 1000).optional(),
 		word(kind, in("onError"), "Hold", "Abort").optional(),
-		fieldCase{kind: kind, path: in("noData"), accept: []any{nil, map[string]any{}}},
+		{kind: kind, path: in("noData"), accept: []any{nil, map[string]any{}}},
 		word(kind, in("noData.policy"), "Hold", "Success", "Failure").optional(),
 		span(kind, in("noData.after"), 0, 24*time.Hour, "after must be between 0s and 24h"),
 		word(kind, in("series"), "Error", "All", "Any").optional(),
