@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -21,6 +22,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	crconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -35,7 +37,15 @@ import (
 // leaseName is the lease that replicas of the operator compete for.
 const leaseName = "sluice"
 
-// run wires everything and works until ctx ends.
+// How long to wait before starting over after the API server could not be reached.
+const (
+	firstPause = time.Second
+	lastPause  = 15 * time.Second
+)
+
+// run works until ctx ends. A replica that loses its lease, as when the API server
+// is away, drops all that it knew, and with it every write in flight, and starts
+// over: what it finds decides, as after a restart.
 func run(ctx context.Context, o options) error {
 	config, err := loadConfig(o.kubeconfig)
 	if err != nil {
@@ -45,29 +55,65 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	pause := firstPause
+	for started := false; ; {
+		worked, err := runOnce(ctx, config, scheme, o)
+		started = started || worked
+		if err == nil || ctx.Err() != nil || !started {
+			return err
+		}
+		if worked {
+			pause = firstPause
+		}
+		ctrl.Log.Error(err, "Stopped working, starting over", "after", pause.String())
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil
+		}
+		pause = min(2*pause, lastPause)
+	}
+}
+
+// runOnce wires everything and works until ctx ends or the lease is lost. It
+// reports whether it came as far as working or standing by.
+func runOnce(ctx context.Context, config *rest.Config, scheme *runtime.Scheme, o options) (worked bool, err error) {
 	managerOptions, err := o.manager(scheme)
 	if err != nil {
-		return err
+		return false, err
 	}
 	mgr, err := ctrl.NewManager(config, managerOptions)
 	if err != nil {
-		return fmt.Errorf("setting up the manager: %w", err)
+		return false, fmt.Errorf("setting up the manager: %w", err)
 	}
 	if err := o.addControllers(ctx, mgr, config); err != nil {
-		return err
+		return false, err
 	}
-	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
-		return fmt.Errorf("adding a probe: %w", err)
+	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping)); err != nil {
+		return false, fmt.Errorf("adding probes: %w", err)
 	}
-	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
-		return fmt.Errorf("adding a probe: %w", err)
+	var mark marker
+	if err := mgr.Add(&mark); err != nil {
+		return false, fmt.Errorf("adding the start's marker: %w", err)
 	}
 	ctrl.Log.Info("Starting", "version", version())
 	if err := mgr.Start(ctx); err != nil {
-		return fmt.Errorf("running: %w", err)
+		return mark.reached.Load(), fmt.Errorf("running: %w", err)
 	}
+	return true, nil
+}
+
+// marker notes that the caches were filled and work, or standing by, began.
+type marker struct{ reached atomic.Bool }
+
+// Start implements manager.Runnable.
+func (m *marker) Start(context.Context) error {
+	m.reached.Store(true)
 	return nil
 }
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable.
+func (m *marker) NeedLeaderElection() bool { return false }
 
 func loadConfig(path string) (*rest.Config, error) {
 	config, err := ctrl.GetConfig()
@@ -136,6 +182,8 @@ func (o *options) manager(scheme *runtime.Scheme) (manager.Options, error) {
 		RenewDeadline:                 ptr.To(o.leaseDuration * 2 / 3),
 		RetryPeriod:                   ptr.To(min(2*time.Second, o.leaseDuration/7)),
 		GracefulShutdownTimeout:       ptr.To(15 * time.Second),
+		// A replica that starts over names its controllers again.
+		Controller: crconfig.Controller{SkipNameValidation: ptr.To(true)},
 	}, nil
 }
 

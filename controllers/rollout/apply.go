@@ -194,6 +194,11 @@ func (r *Reconciler) orphan(ctx context.Context, rs *appsv1.ReplicaSet) error {
 	owners := slices.DeleteFunc(slices.Clone(rs.OwnerReferences), func(ref metav1.OwnerReference) bool {
 		return ref.Controller != nil && *ref.Controller
 	})
+	return r.writeOwners(ctx, rs, owners)
+}
+
+// writeOwners sets the owners of a ReplicaSet that is as it was seen.
+func (r *Reconciler) writeOwners(ctx context.Context, rs *appsv1.ReplicaSet, owners []metav1.OwnerReference) error {
 	return r.mergePatch(ctx, &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: rs.Namespace, Name: rs.Name}},
 		map[string]any{"metadata": map[string]any{
 			"uid":             rs.UID,

@@ -51,6 +51,9 @@ func (m *memory) forget(name types.NamespacedName) {
 	delete(m.known, name)
 }
 
+// lost notes that the routing could not be seen: what comes after is new.
+func (r *recollection) lost() { r.since = time.Time{} }
+
 // seen notes the routing and returns since when it has been so.
 func (r *recollection) seen(state trafficrouting.State, now time.Time) time.Time {
 	if r.since.IsZero() || r.routing != state {

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/sluice-dev/sluice/analysis"
 	"github.com/sluice-dev/sluice/api/v1alpha1"
@@ -65,13 +66,23 @@ func (r *Reconciler) observe(ctx context.Context, rollout *v1alpha1.Rollout) (*o
 func (r *Reconciler) observeReplicaSets(ctx context.Context, o *observation) error {
 	var list appsv1.ReplicaSetList
 	if err := r.client.List(ctx, &list, client.InNamespace(o.rollout.Namespace),
-		client.MatchingFields{ownerIndex: string(o.rollout.UID)}, client.UnsafeDisableDeepCopy); err != nil {
+		client.MatchingFields{labelIndex: resources.RolloutLabelValue(o.rollout.Name)}, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing ReplicaSets: %w", err)
 	}
 	o.replicaSets = make(map[string]*appsv1.ReplicaSet, len(list.Items))
 	for i := range list.Items {
 		rs := &list.Items[i]
 		revision := rs.Labels[v1alpha1.PodTemplateHashLabel]
+		if rs.Name != resources.ReplicaSetName(o.rollout.Name, revision) {
+			continue
+		}
+		if metav1.GetControllerOf(rs) == nil && rs.DeletionTimestamp == nil && o.rollout.DeletionTimestamp == nil {
+			if err := r.adopt(ctx, o.rollout, rs); err != nil {
+				return err
+			}
+		} else if !metav1.IsControlledBy(rs, o.rollout) {
+			continue // Of an earlier Rollout with this name, on its way out.
+		}
 		o.replicaSets[revision] = rs
 		desired := int32(1)
 		if rs.Spec.Replicas != nil {
@@ -87,6 +98,13 @@ func (r *Reconciler) observeReplicaSets(ctx context.Context, o *observation) err
 		})
 	}
 	return nil
+}
+
+// adopt takes over a ReplicaSet that an earlier Rollout of the same name left
+// serving.
+func (r *Reconciler) adopt(ctx context.Context, rollout *v1alpha1.Rollout, rs *appsv1.ReplicaSet) error {
+	log.FromContext(ctx).Info("Taking over a ReplicaSet", "replicaSet", rs.Name)
+	return r.writeOwners(ctx, rs, append(slices.Clone(rs.OwnerReferences), resources.OwnerReference(rollout)))
 }
 
 // listActions returns the commands to a Rollout, oldest first.
@@ -184,6 +202,9 @@ func (r *Reconciler) observeRouting(ctx context.Context, o *observation) error {
 		return nil
 	}
 	state, err := r.router.Observe(ctx, o.target)
+	if err != nil {
+		o.memory.lost()
+	}
 	if problem := trafficrouting.AsProblem(err); problem != nil {
 		o.Routing.Problem = &plan.Problem{Reason: problem.Reason, Message: problem.Message}
 		return nil

@@ -28,6 +28,7 @@ import (
 // Indexes of the cache.
 const (
 	ownerIndex   = "sluice.ownerUID"
+	labelIndex   = "sluice.rolloutLabel"
 	rolloutIndex = "sluice.rollout"
 	claimIndex   = "sluice.claim"
 )
@@ -92,7 +93,9 @@ func addIndexes(ctx context.Context, indexer client.FieldIndexer, claims func(v1
 		field string
 		value client.IndexerFunc
 	}{
-		{&appsv1.ReplicaSet{}, ownerIndex, ownerUID},
+		{&appsv1.ReplicaSet{}, labelIndex, func(obj client.Object) []string {
+			return []string{obj.GetLabels()[v1alpha1.RolloutLabel]}
+		}},
 		{&v1alpha1.AnalysisRun{}, ownerIndex, ownerUID},
 		{&v1alpha1.RolloutAction{}, rolloutIndex, func(obj client.Object) []string {
 			return []string{obj.(*v1alpha1.RolloutAction).Spec.Rollout}

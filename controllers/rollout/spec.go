@@ -3,6 +3,7 @@ package rollout
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -122,11 +123,18 @@ func revisionOf(o *observation) string {
 }
 
 // checkTemplate lets the API server try a template that no ReplicaSet was made
-// from yet, so that nothing moves for one that it would refuse.
+// from yet, so that nothing moves for one that it would refuse. An abort that is
+// due goes first: what answers here, admission webhooks included, may be slow.
 func (r *Reconciler) checkTemplate(ctx context.Context, o *observation) *plan.Problem {
 	revision := o.Spec.Revision
 	if o.replicaSets[revision] != nil || o.memory.checked == revision || o.Spec.DeletedAt != nil {
 		return nil
+	}
+	unchecked := func(why string) *plan.Problem {
+		return &plan.Problem{Reason: v1alpha1.ReasonPodTemplateUnchecked, Message: "the new pod template was not tried yet: " + why}
+	}
+	if abortDue(o) {
+		return unchecked("the release in progress is aborted first")
 	}
 	rs, err := resources.MakeReplicaSet(o.rollout, o.template, revision, 0)
 	if err != nil {
@@ -134,18 +142,25 @@ func (r *Reconciler) checkTemplate(ctx context.Context, o *observation) *plan.Pr
 	}
 	err = r.client.Create(ctx, rs, client.DryRunAll, client.DisableReadYourWritesConsistency)
 	switch {
-	case err == nil || apierrors.IsAlreadyExists(err):
+	case err == nil:
 		o.memory.checked = revision
 		return nil
 	case apierrors.IsInvalid(err) || apierrors.IsBadRequest(err):
 		return &plan.Problem{Reason: v1alpha1.ReasonPodTemplateRejected, Message: err.Error()}
+	case apierrors.IsAlreadyExists(err):
+		o.unread = fmt.Errorf("trying the pod template: %w", err)
+		return unchecked(fmt.Sprintf("ReplicaSet %s exists and is not this Rollout's", rs.GetName()))
 	default:
 		o.unread = fmt.Errorf("trying the pod template: %w", err)
-		return &plan.Problem{
-			Reason:  v1alpha1.ReasonPodTemplateRejected,
-			Message: "the API server could not try the pod template yet: " + err.Error(),
-		}
+		return unchecked(err.Error())
 	}
+}
+
+// abortDue reports whether the decision is going to abort a release.
+func abortDue(o *observation) bool {
+	return o.Analysis.Abort || slices.ContainsFunc(o.Actions, func(a plan.Action) bool {
+		return a.Type == v1alpha1.ActionAbort && !a.Done && a.Revision == o.Position.Canary && o.Position.Abort == nil
+	})
 }
 
 func valueOr(p *int32, otherwise int32) int32 {
