@@ -215,25 +215,23 @@ func anyWriteMayFail(t *testing.T, w World) {
 		{split("a", "b", 100), split("c", "b", 20)},
 		{split("a", "b", 50), split("c", "d", 70)},
 	} {
-		for n := 1; w.failedAt(t, n, c.from, c.to); n++ {
-			state := w.observe(t)
-			if state.Canary != c.to.Canary && state.MaxWeight > c.from.Weight {
-				t.Errorf("write %d of %s to %s failed: canary got more and is not bound: %+v", n, c.from, c.to, state)
+		apply := func(ctx context.Context) error { return w.Router.Apply(ctx, w.Target, c.to) }
+		for n := 1; ; n++ {
+			w.apply(t, c.from)
+			before := w.observe(t)
+			if !w.failing(t, n, apply) {
+				break
 			}
-			if state.Stable != c.to.Stable && state.MinWeight < c.from.Weight {
-				t.Errorf("write %d of %s to %s failed: stable got more and is not bound: %+v", n, c.from, c.to, state)
+			after := w.observe(t)
+			if after.Canary != c.to.Canary && after.MaxWeight > before.MaxWeight {
+				t.Errorf("write %d of %s to %s failed: canary got more and is not bound: %+v", n, c.from, c.to, after)
+			}
+			if after.Stable != c.to.Stable && after.MinWeight < before.MinWeight {
+				t.Errorf("write %d of %s to %s failed: stable got more and is not bound: %+v", n, c.from, c.to, after)
 			}
 			w.apply(t, c.to)
 		}
 	}
-}
-
-// failedAt goes from one split to another while the nth write fails. It is false
-// when there are fewer writes.
-func (w World) failedAt(t *testing.T, n int, from, to trafficrouting.Split) bool {
-	t.Helper()
-	w.apply(t, from)
-	return w.failing(t, n, func(ctx context.Context) error { return w.Router.Apply(ctx, w.Target, to) })
 }
 
 // failing makes the call while the nth write fails. It is false when there are

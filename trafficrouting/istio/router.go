@@ -194,5 +194,6 @@ func asConflict(err error, ref Ref) error {
 	if ref.Kind != kindService {
 		group = networkingv1.GroupName
 	}
-	return apierrors.NewConflict(schema.GroupResource{Group: group, Resource: ref.Kind}, ref.Name, err)
+	return apierrors.NewConflict(schema.GroupResource{Group: group, Resource: ref.Kind}, ref.Name,
+		fmt.Errorf("it was changed since it was read: %w", err))
 }
