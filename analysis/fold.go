@@ -33,9 +33,11 @@ type Result struct {
 	Err error
 }
 
-// SameStep tells whether two steps are the same stay in the same step.
+// SameStep tells whether two steps are the same stay in the same step. Times are
+// compared as precisely as the API keeps them.
 func SameStep(a, b *v1alpha1.AnalysisStep) bool {
-	return a != nil && b != nil && a.Index == b.Index && a.Since.Equal(&b.Since)
+	return a != nil && b != nil && a.Index == b.Index &&
+		a.Since.Truncate(time.Microsecond).Equal(b.Since.Truncate(time.Microsecond))
 }
 
 // Enter makes a status speak of a step. When that is another stay in a step than
