@@ -47,6 +47,9 @@ func Start(tb testing.TB, crdPaths ...string) *rest.Config {
 type Shared struct {
 	// CRDs returns the files or folders of CustomResourceDefinitions to install.
 	CRDs func() ([]string, error)
+	// BeforeStop, if not nil, ends what holds connections to the API server, such
+	// as caches: it waits for them.
+	BeforeStop func()
 
 	once sync.Once
 	env  *envtest.Environment
@@ -77,6 +80,9 @@ func (s *Shared) Run(m *testing.M) int {
 	code := m.Run()
 	if s.env == nil {
 		return code
+	}
+	if s.BeforeStop != nil {
+		s.BeforeStop()
 	}
 	if err := s.env.Stop(); err != nil {
 		fmt.Fprintln(os.Stderr, "stop the API server:", err)

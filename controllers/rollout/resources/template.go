@@ -37,6 +37,9 @@ func parseTemplate(raw []byte) (Template, error) {
 	if err := json.Unmarshal(raw, &generic); err != nil {
 		return Template{}, fmt.Errorf("workload.template is not an object: %w", err)
 	}
+	if generic == nil {
+		return Template{}, errors.New("workload.template is empty")
+	}
 	canonical, err := json.Marshal(generic)
 	if err != nil {
 		return Template{}, fmt.Errorf("writing workload.template: %w", err)
