@@ -125,7 +125,9 @@ type Routing struct {
 	// them is done.
 	Known bool
 	State trafficrouting.State
-	// Since is when State was first seen as it is.
+	// Since is when State was first seen as it is, not counting what was seen before
+	// the latest attempt to write it: a change that was made and undone in between
+	// may still be on its way to proxies.
 	Since time.Time
 	// Problem tells why the routing cannot be used, or is nil.
 	Problem *Problem

@@ -11,8 +11,8 @@ import (
 // the user's steps. Its index is their number.
 const PromotionStep = "promotion"
 
-// Plan is what to do now. It is carried out in this order: when the split raises
-// the canary's weight, the position is written before it; otherwise after it. What
+// Plan is what to do now. It is carried out in this order: when Raises is true, the
+// position is written before the split; otherwise after it. What
 // rests on the position comes last: the analysis run, what became of actions, and
 // what is forgotten or released. Only the scale is free. A write that fails ends
 // the plan. A crash in between leaves a state from which the next plan goes on
@@ -28,7 +28,9 @@ type Plan struct {
 	Scale []ScaleIntent
 	// Split to apply, or nil when the routing may stay as it is.
 	Split *trafficrouting.Split
-	// Raises is true when Split gives a revision more than it has.
+	// Raises is true when Position must be written before Split: Split gives a
+	// revision more than it has, or takes traffic from one whose drain time the old
+	// position remembers.
 	Raises bool
 	// Run that must exist, or nil.
 	Run *RunIntent

@@ -29,6 +29,11 @@ func (d *decision) planScale() {
 		d.scale(d.o.Spec.Revision, pods)
 	}
 	d.p.Draining = draining
+	for revision := range d.o.Position.Draining {
+		// The drain time that is remembered is not true any more. It must not be
+		// found again once the split has taken that traffic away.
+		d.plan.Raises = d.plan.Raises || d.plan.Split != nil && d.hasTraffic(revision)
+	}
 	d.forgetHistory()
 }
 

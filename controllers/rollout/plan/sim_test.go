@@ -37,8 +37,9 @@ type simNet struct {
 	at             time.Time
 	stable, canary string
 	weights        []int32
-	// foreign is true when somebody else made it so.
-	foreign bool
+	// foreign is true when somebody else made it so, and observed when the
+	// controller saw it.
+	foreign, observed bool
 }
 
 func (n simNet) state() trafficrouting.State {
@@ -104,7 +105,7 @@ func (w *world) route(foreign bool, change func(n *simNet)) {
 	n := w.net()
 	n.weights = slices.Clone(n.weights)
 	change(&n)
-	n.at, n.foreign = w.now, foreign
+	n.at, n.foreign, n.observed = w.now, foreign, false
 	last := w.net()
 	if n.stable == last.stable && n.canary == last.canary && slices.Equal(n.weights, last.weights) {
 		return
@@ -209,6 +210,9 @@ func (w *world) observe() Observed {
 		o.LastAttempt = max(o.LastAttempt, run.Attempt)
 	}
 	o.Routing = w.observeRouting(w.net())
+	if o.Routing.usable() {
+		w.nets[len(w.nets)-1].observed = true
+	}
 	return o
 }
 
@@ -248,8 +252,16 @@ func (w *world) analysis() Analysis {
 type write struct {
 	name string
 	do   func()
-	// failsAlone is true for a route that keeps no other from being written.
-	failsAlone bool
+	// routing is true for writes of routing objects, failsAlone for a route: it
+	// keeps no other from being written. free writes have no place in the order.
+	routing, failsAlone, free bool
+}
+
+// splits changes the routing as the controller does, which then waits to see it
+// again.
+func (w *world) splits(change func(n *simNet)) {
+	w.seen = nil
+	w.route(false, change)
 }
 
 // writes lists a plan's writes in the documented order, without the ones that
@@ -286,7 +298,7 @@ func (w *world) writes(p Plan) []write {
 func (w *world) scaleWrites(p Plan) []write {
 	var out []write
 	for _, intent := range p.Scale {
-		out = append(out, write{name: fmt.Sprintf("scale %s to %d", intent.Revision, intent.Replicas), do: func() { w.scale(intent) }})
+		out = append(out, write{name: fmt.Sprintf("scale %s to %d", intent.Revision, intent.Replicas), free: true, do: func() { w.scale(intent) }})
 	}
 	return out
 }
@@ -299,17 +311,17 @@ func (w *world) splitWrites(split *trafficrouting.Split) []write {
 	var out []write
 	now := w.net()
 	if split.Stable != "" && split.Stable != now.stable {
-		out = append(out, write{name: "bind stable", do: func() { w.route(false, func(n *simNet) { n.stable = split.Stable }) }})
+		out = append(out, write{name: "bind stable", routing: true, do: func() { w.splits(func(n *simNet) { n.stable = split.Stable }) }})
 	}
 	if split.Canary != "" && split.Canary != now.canary {
-		out = append(out, write{name: "bind canary", do: func() { w.route(false, func(n *simNet) { n.canary = split.Canary }) }})
+		out = append(out, write{name: "bind canary", routing: true, do: func() { w.splits(func(n *simNet) { n.canary = split.Canary }) }})
 	}
 	for i := range now.weights {
 		if now.weights[i] == split.Weight {
 			continue
 		}
-		out = append(out, write{name: fmt.Sprintf("route %d", i), failsAlone: true, do: func() {
-			w.route(false, func(n *simNet) { n.weights[i] = split.Weight })
+		out = append(out, write{name: fmt.Sprintf("route %d", i), routing: true, failsAlone: true, do: func() {
+			w.splits(func(n *simNet) { n.weights[i] = split.Weight })
 		}})
 	}
 	return out
@@ -363,14 +375,55 @@ func (w *world) changes() []time.Time {
 	return out
 }
 
-// possible returns every state that some proxy may still be at: the one before
-// the propagation time and all later ones.
-func (w *world) possible(window time.Duration) []simNet {
-	from := w.now.Add(-window)
-	for i := len(w.nets) - 1; i >= 0; i-- {
-		if !w.nets[i].at.After(from) {
-			return w.nets[i:]
+// span is when a state of the routing objects may be what some proxy goes by.
+type span struct {
+	net      simNet
+	from, to time.Time
+}
+
+// spans lists the states that some proxy may have gone by since a time: a proxy is
+// late by up to the propagation time. What somebody else did and undid unseen is
+// left out.
+func (w *world) spans(since time.Time) []span {
+	var out []span
+	for i, n := range w.nets {
+		to := w.now.Add(time.Nanosecond)
+		if i+1 < len(w.nets) {
+			to = w.nets[i+1].at.Add(w.spec.Propagation)
+		}
+		if to.After(since) && (!n.foreign || n.observed) {
+			out = append(out, span{n, n.at, to})
 		}
 	}
-	return w.nets
+	return out
+}
+
+// mayHaveReceived reports whether a request may have been routed to a revision
+// since a time. Bindings and weights spread apart from each other: any that some
+// proxy may have had at one time may have met.
+func (w *world) mayHaveReceived(revision string, since time.Time) bool {
+	spans := w.spans(since)
+	for _, bound := range spans {
+		for _, weighted := range spans {
+			if !bound.from.Before(weighted.to) || !weighted.from.Before(bound.to) {
+				continue
+			}
+			state := weighted.net.state()
+			if (bound.net.stable == revision || bound.net.stable == "") && state.MinWeight < 100 ||
+				(bound.net.canary == revision || bound.net.canary == "") && state.MaxWeight > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// possibleWeights returns the least and the greatest weight that a proxy may go by now.
+func (w *world) possibleWeights() (least, most int32) {
+	least, most = 100, 0
+	for _, s := range w.spans(w.now) {
+		state := s.net.state()
+		least, most = min(least, state.MinWeight), max(most, state.MaxWeight)
+	}
+	return least, most
 }

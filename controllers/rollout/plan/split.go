@@ -165,7 +165,11 @@ func (d *decision) shift(target int32) splitStep {
 		step.wait = fmt.Sprintf("weight %d%% instead of %d%%: too few pods are available", borne, weight)
 	}
 	if borne > weight && borne > state.MinWeight && state.MinWeight != state.MaxWeight {
-		return step // One weight for all routes would raise some of them.
+		// One weight for all routes would raise some of them.
+		if d.holds(state.Canary, state.MaxWeight) {
+			return step
+		}
+		borne = state.MinWeight
 	}
 	next := d.split(borne)
 	step.next = &next

@@ -1,0 +1,272 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+)
+
+// machine drives a world at random: people, pods, proxies, faults and crashes. The
+// invariants are asserted on every plan and after every write.
+type machine struct {
+	*world
+	t *rapid.T
+	// wake is when the controller asked to look again.
+	wake time.Time
+	// stale is what an out-of-date cache of ReplicaSets says, if any.
+	stale []ReplicaSet
+	// staleNet is true while an edit of the routing by somebody else is not seen.
+	staleNet bool
+	// attempts tells to which canary each attempt belongs.
+	attempts map[int32]string
+}
+
+func newMachine(t *rapid.T) *machine {
+	w := newWorld(rapid.SampledFrom([]int32{1, 3, 10, 10, 0, 100}).Draw(t, "replicas"), drawSteps(t)...)
+	w.spec.Analysed = rapid.Bool().Draw(t, "analysed")
+	w.spec.Propagation = rapid.SampledFrom([]time.Duration{time.Second, 0, time.Minute}).Draw(t, "propagation")
+	w.spec.Drain = rapid.SampledFrom([]time.Duration{30 * time.Second, 0, time.Second}).Draw(t, "drain")
+	w.measure = rapid.SampledFrom([]time.Duration{0, 20 * time.Second}).Draw(t, "measure")
+	return &machine{world: w, t: t, attempts: map[int32]string{}}
+}
+
+func drawSteps(t *rapid.T) []Step {
+	weights := rapid.SampledFrom([]int32{0, 1, 5, 20, 50, 99, 100})
+	names := []string{"p", "q", "r", "s"}
+	n, first := rapid.IntRange(1, 4).Draw(t, "steps"), rapid.IntRange(0, 3).Draw(t, "first name")
+	steps := make([]Step, n)
+	for i := range steps {
+		s := Step{Name: names[(first+i)%len(names)], Weight: weights.Draw(t, "weight")}
+		s.Bake = rapid.SampledFrom([]time.Duration{0, 0, 10 * time.Second, time.Minute}).Draw(t, "bake")
+		s.Approval = rapid.IntRange(0, 9).Draw(t, "approval") == 9
+		switch number := rapid.Int32Range(1, 20).Draw(t, "number"); rapid.IntRange(0, 7).Draw(t, "scale") {
+		case 6:
+			s.Pods = &number
+		case 7:
+			number *= 5
+			s.Percent = &number
+		}
+		steps[i] = s
+	}
+	return steps
+}
+
+var revisions = []string{"a", "b", "c", "d"}
+
+// disturbances are what people, pods and third parties do. Each is done by itself.
+var disturbances = []struct {
+	name string
+	do   func(m *machine)
+}{
+	{"push", func(m *machine) { m.spec.Revision = m.revision() }},
+	{"push", func(m *machine) { m.spec.Revision = m.revision() }},
+	{"steps", func(m *machine) { m.spec.Steps = drawSteps(m.t) }},
+	{"replicas", func(m *machine) { m.spec.Replicas = rapid.SampledFrom([]int32{0, 1, 2, 4, 10, 100}).Draw(m.t, "to") }},
+	{"pause", func(m *machine) { m.spec.Paused = !m.spec.Paused }},
+	{"analysed", func(m *machine) { m.spec.Analysed = !m.spec.Analysed }},
+	{"invalid", func(m *machine) {
+		m.spec.Problem = toggled(m.spec.Problem, v1alpha1.ReasonInvalidSpec)
+	}},
+	{"startup", func(m *machine) {
+		m.startup[m.revision()] = rapid.SampledFrom([]time.Duration{0, 5 * time.Second, 40 * time.Second, never}).Draw(m.t, "takes")
+	}},
+	{"lose pods", func(m *machine) {
+		if s := m.set(m.revision()); s != nil {
+			m.lose(s.revision, rapid.IntRange(1, 10).Draw(m.t, "n"))
+		}
+	}},
+	{"all pods well", func(m *machine) { m.heal() }},
+	{"bad", func(m *machine) { r := m.revision(); m.bad[r] = !m.bad[r] }},
+	{"drift", func(m *machine) { m.drift() }},
+	{"unreadable", func(m *machine) { m.unreadable = !m.unreadable }},
+	{"routing problem", func(m *machine) { m.problem = toggled(m.problem, v1alpha1.ReasonObjectMissing) }},
+	{"command", func(m *machine) { m.command() }},
+	{"command", func(m *machine) { m.command() }},
+	{"restart", func(m *machine) { m.restart(); m.stale, m.staleNet = nil, false }},
+	{"stale pods", func(m *machine) { m.stale = m.observe().ReplicaSets }},
+	{"delete", func(m *machine) {
+		if m.spec.DeletedAt == nil && rapid.IntRange(0, 3).Draw(m.t, "really") == 0 {
+			at := m.now
+			m.spec.DeletedAt = &at
+		}
+	}},
+	{"lose status", func(m *machine) {
+		if rapid.IntRange(0, 3).Draw(m.t, "really") == 0 {
+			m.position = Position{}
+		}
+	}},
+}
+
+func toggled(p *Problem, reason string) *Problem {
+	if p != nil {
+		return nil
+	}
+	return &Problem{reason, "broken"}
+}
+
+func (m *machine) revision() string { return rapid.SampledFrom(revisions).Draw(m.t, "revision") }
+
+func (m *machine) disturb(*rapid.T) {
+	d := disturbances[rapid.IntRange(0, len(disturbances)-1).Draw(m.t, "disturbance")]
+	m.t.Logf("%s disturbance: %s", m.clock(), d.name)
+	d.do(m)
+	m.t.Logf("  %s", m.line())
+}
+
+func (m *machine) clock() string { return m.now.Sub(epoch).String() }
+
+// line shows the world in short.
+func (m *machine) line() string {
+	p, step := m.position, "-"
+	if p.Step != nil {
+		step = fmt.Sprintf("%d:%s:%d%% since %v", p.Step.Index, p.Step.Name, p.Step.Weight, p.Step.InForceSince != nil)
+	}
+	var pods []string
+	for _, s := range m.sets {
+		pods = append(pods, fmt.Sprintf("%s %d/%d", s.revision, m.available(s.revision), len(s.pods)))
+	}
+	n := m.net()
+	return fmt.Sprintf("spec %s x%d; stable %s proven %d canary %s step %s aborted %v; routing %s %s %v; pods %v",
+		m.spec.Revision, m.spec.Replicas, p.Stable, p.Proven, p.Canary, step, p.Abort != nil, n.stable, n.canary, n.weights, pods)
+}
+
+func (m *machine) heal() {
+	clear(m.startup)
+	for _, s := range m.sets {
+		for i := range s.pods {
+			if !s.pods[i].available(m.now) {
+				s.pods[i] = m.newPod(s.revision)
+			}
+		}
+	}
+}
+
+// drift is an edit of the routing by somebody else, seen or not.
+func (m *machine) drift() {
+	m.staleNet = rapid.IntRange(0, 3).Draw(m.t, "unseen") == 0
+	to := rapid.SampledFrom([]string{"a", "b", "c", "d", "x", ""})
+	m.route(true, func(n *simNet) {
+		switch rapid.IntRange(0, 4).Draw(m.t, "edit") {
+		case 0:
+			n.stable = to.Draw(m.t, "stable")
+		case 1:
+			n.canary = to.Draw(m.t, "canary")
+		case 2:
+			w := rapid.Int32Range(0, 100).Draw(m.t, "weight")
+			n.weights[0], n.weights[1] = w, w
+		default:
+			n.weights[rapid.IntRange(0, 1).Draw(m.t, "route")] = rapid.SampledFrom([]int32{0, 1, 50, 90, 100}).Draw(m.t, "weight")
+		}
+	})
+}
+
+func (m *machine) command() {
+	kinds := []v1alpha1.ActionType{v1alpha1.ActionAbort, v1alpha1.ActionPromote, v1alpha1.ActionPromote,
+		v1alpha1.ActionPromoteFull, v1alpha1.ActionRetry}
+	revision := m.position.Canary
+	if revision == "" || rapid.IntRange(0, 4).Draw(m.t, "other") == 0 {
+		revision = m.revision()
+	}
+	m.act(rapid.SampledFrom(kinds).Draw(m.t, "kind"), revision)
+}
+
+// tick lets time pass: to the next event, or further.
+func (m *machine) tick(*rapid.T) {
+	next := m.now.Add(rapid.SampledFrom([]time.Duration{time.Second, 30 * time.Second, 5 * time.Minute, 2 * time.Hour}).Draw(m.t, "for"))
+	if rapid.IntRange(0, 3).Draw(m.t, "to the next event") > 0 {
+		for _, t := range append(m.changes(), m.wake) {
+			if t.After(m.now) && t.Before(next) {
+				next = t
+			}
+		}
+	}
+	m.now = next
+}
+
+// see is an observation through caches that may lag.
+func (m *machine) see() Observed {
+	n := m.net()
+	if m.staleNet && n.foreign && len(m.nets) > 1 {
+		m.nets = m.nets[:len(m.nets)-1]
+		defer func() { m.nets = append(m.nets, n) }()
+	}
+	o := m.observe()
+	for i := range o.ReplicaSets {
+		for _, old := range m.stale {
+			if old.Revision == o.ReplicaSets[i].Revision {
+				o.ReplicaSets[i].Available, o.ReplicaSets[i].Replicas = old.Available, old.Replicas
+			}
+		}
+	}
+	return o
+}
+
+// reconcile carries out one plan, whole.
+func (m *machine) reconcile(*rapid.T) { m.carryOut(false) }
+
+// falter carries out one plan in part: writes fail, and the process may die.
+func (m *machine) falter(*rapid.T) { m.carryOut(true) }
+
+// work lets the controller go on for a while.
+func (m *machine) work(*rapid.T) {
+	for range rapid.IntRange(1, 12).Draw(m.t, "rounds") {
+		m.carryOut(false)
+		if m.wake.After(m.now) || len(m.changes()) > 0 {
+			m.toNextEvent()
+		}
+	}
+}
+
+func (m *machine) toNextEvent() {
+	next := time.Time{}
+	for _, t := range append(m.changes(), m.wake) {
+		if t.After(m.now) && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	if !next.IsZero() {
+		m.now = next
+	}
+}
+
+func (m *machine) carryOut(faults bool) {
+	if m.released {
+		return
+	}
+	o := m.see()
+	p := m.decide(o)
+	m.wake = time.Time{}
+	if p.RequeueAfter > 0 {
+		m.wake = m.now.Add(p.RequeueAfter)
+	}
+	stale := m.staleNet && m.net().foreign
+	scales, rest := m.scaleWrites(p), m.writes(p)
+	for i := 0; len(scales)+len(rest) > 0; i++ {
+		if faults && rapid.IntRange(0, 5).Draw(m.t, "crash") == 0 {
+			m.t.Logf("  crash")
+			m.restart()
+			break
+		}
+		var x write
+		if len(rest) == 0 || len(scales) > 0 && (!faults || rapid.Bool().Draw(m.t, "scale first")) {
+			x, scales = scales[0], scales[1:]
+		} else {
+			x, rest = rest[0], rest[1:]
+		}
+		fails := faults && rapid.IntRange(0, 4).Draw(m.t, "fails") == 0 || stale && x.routing
+		if !fails {
+			m.doWrite(o, p, x)
+			continue
+		}
+		m.t.Logf("  fails: %s", x.name)
+		m.seen = nil
+		if !x.free { // What comes after it in the documented order is not tried.
+			rest = slices.DeleteFunc(rest, func(y write) bool { return !x.failsAlone || !y.failsAlone })
+		}
+	}
+	m.stale, m.staleNet = nil, false
+}

@@ -1,0 +1,25 @@
+package plan
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// TestInvariants drives random worlds and asserts what must always hold on every
+// plan and after every write, and that rest is reached once the faults end. More of
+// it: go test -run TestInvariants -rapid.checks 100000 -rapid.steps 60
+func TestInvariants(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := newMachine(t)
+		m.work(t)
+		t.Repeat(map[string]func(*rapid.T){
+			"disturb":   m.disturb,
+			"tick":      m.tick,
+			"reconcile": m.reconcile,
+			"falter":    m.falter,
+			"work":      m.work,
+		})
+		m.comesToRest()
+	})
+}
