@@ -3,6 +3,7 @@ package analysisrun
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,10 +38,10 @@ type Reconciler struct {
 	written map[types.NamespacedName]write
 }
 
-// write is a status that was written, and the version that it replaced. While the
-// cache still gives that version, the written one is newer.
+// write is a status that was written, and the versions that it and those before it
+// replaced. While the cache still gives one of these, the written one is newer.
 type write struct {
-	replaced string
+	replaced []string
 	run      *v1alpha1.AnalysisRun
 }
 
@@ -95,9 +96,11 @@ func (r *Reconciler) read(ctx context.Context, key types.NamespacedName) (*v1alp
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if w, ok := r.written[key]; ok && w.run.UID == run.UID && w.replaced == run.ResourceVersion {
+	w, ok := r.written[key]
+	if ok && w.run.UID == run.UID && slices.Contains(w.replaced, run.ResourceVersion) {
 		return w.run.DeepCopy(), nil
 	}
+	delete(r.written, key) // the cache has it, or something newer
 	return run, nil
 }
 
@@ -139,7 +142,7 @@ func (r *Reconciler) write(ctx context.Context, old, updated *v1alpha1.AnalysisR
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	key := client.ObjectKeyFromObject(updated)
-	r.written[key] = write{replaced: old.ResourceVersion, run: updated.DeepCopy()}
+	r.written[key] = write{replaced: append(r.written[key].replaced, old.ResourceVersion), run: updated.DeepCopy()}
 	return nil
 }
 

@@ -1,0 +1,293 @@
+package analysisrun
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	clocktesting "k8s.io/utils/clock/testing"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	fakeclient "sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/sluice-dev/sluice/analysis"
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+)
+
+// rig is a reconciler whose cache and clock a test holds.
+type rig struct {
+	*Reconciler
+	t      *testing.T
+	server client.Client
+	clock  *clocktesting.FakeClock
+	// stale is what the cache gives instead of what the server has.
+	stale client.Object
+	// writes counts status writes; before is called ahead of each.
+	writes int
+	before func()
+}
+
+func newRig(t *testing.T, objects ...client.Object) *rig {
+	t.Helper()
+	r := &rig{t: t, clock: clocktesting.NewFakeClock(t0)}
+	server := fakeclient.NewClientBuilder().WithScheme(scheme()).WithObjects(objects...).
+		WithStatusSubresource(&v1alpha1.AnalysisRun{}, &v1alpha1.Rollout{}).Build()
+	r.server = server
+	cached := interceptor.NewClient(server, interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+			switch o := o.(type) {
+			case *v1alpha1.AnalysisRun:
+				if s, ok := r.stale.(*v1alpha1.AnalysisRun); ok {
+					s.DeepCopyInto(o)
+					return nil
+				}
+			case *v1alpha1.Rollout:
+				if s, ok := r.stale.(*v1alpha1.Rollout); ok {
+					s.DeepCopyInto(o)
+					return nil
+				}
+			}
+			return c.Get(ctx, key, o, opts...)
+		},
+		SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, o client.Object, opts ...client.SubResourceUpdateOption) error {
+			r.writes++
+			if r.before != nil {
+				r.before()
+			}
+			return c.SubResource(sub).Update(ctx, o, opts...)
+		},
+	})
+	p, err := newProviders(cached, server, Options{}.withDefaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Reconciler = &Reconciler{
+		client: cached, live: server, clock: r.clock, written: map[types.NamespacedName]write{},
+		measurer: newMeasurer(r.clock, p, limits{1, 1}),
+	}
+	return r
+}
+
+func (r *rig) reconcile(o client.Object) ctrl.Result {
+	r.t.Helper()
+	result, err := r.Reconcile(r.t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(o)})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return result
+}
+
+func (r *rig) get(o *v1alpha1.AnalysisRun) *v1alpha1.AnalysisRun {
+	r.t.Helper()
+	got := &v1alpha1.AnalysisRun{}
+	if err := r.server.Get(r.t.Context(), client.ObjectKeyFromObject(o), got); err != nil {
+		r.t.Fatal(err)
+	}
+	return got
+}
+
+// planned returns the entry of a run's only metric.
+func (r *rig) planned(o client.Object) *entry {
+	r.t.Helper()
+	e := r.measurer.runs[client.ObjectKeyFromObject(o)].entries["errors"]
+	if e == nil {
+		r.t.Fatal("nothing is planned")
+	}
+	return e
+}
+
+// answer has the measurement that is planned answered.
+func (r *rig) answer(o client.Object, value float64) {
+	r.t.Helper()
+	e := r.planned(o)
+	r.clock.SetTime(e.due)
+	r.measurer.dispatch()
+	e.state = stateAnswered
+	e.result = analysis.Result{Due: e.due, At: e.due, Query: "q", Sample: analysis.Values(value)}
+}
+
+func TestAStaleCacheCountsNothingTwice(t *testing.T) {
+	ar := run("checkout", metric())
+	r := newRig(t, rollout("checkout", t0), ar)
+	r.reconcile(ar)
+	if r.writes != 0 {
+		t.Error("written before anything was measured")
+	}
+	before := r.get(ar)
+	r.answer(ar, 0.01)
+	r.reconcile(ar)
+	if got := r.get(ar); r.writes != 1 || got.Status.Metrics[0].Successful != 1 {
+		t.Fatalf("%d writes of %s", r.writes, toJSON(got.Status))
+	}
+	r.stale = before
+	r.reconcile(ar)
+	if e := r.planned(ar); r.writes != 1 || !e.due.Equal(t0.Add(10*time.Second)) {
+		t.Errorf("with a stale cache: %d writes, next due %s", r.writes, e.due)
+	}
+	r.answer(ar, 0.01)
+	r.reconcile(ar)
+	r.reconcile(ar)
+	if e := r.planned(ar); r.writes != 2 || !e.due.Equal(t0.Add(20*time.Second)) {
+		t.Errorf("with a cache two writes behind: %d writes, next due %s", r.writes, e.due)
+	}
+	r.stale = nil
+	r.reconcile(ar)
+	if got := r.get(ar); r.writes != 2 || got.Status.Metrics[0].Successful != 2 || got.Status.Verdict != v1alpha1.VerdictSuccess {
+		t.Errorf("%d writes of %s", r.writes, toJSON(got.Status))
+	}
+}
+
+func TestAConflictKeepsTheAnswer(t *testing.T) {
+	ar := run("checkout", metric())
+	r := newRig(t, rollout("checkout", t0), ar)
+	r.reconcile(ar)
+	r.answer(ar, 0.01)
+	r.before = func() {
+		r.before = nil
+		other := r.get(ar)
+		other.Annotations = map[string]string{"a": "b"}
+		if err := r.server.Update(t.Context(), other); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if again := r.reconcile(ar); again.RequeueAfter != afterConflict || r.get(ar).Status.Step != nil {
+		t.Fatalf("after a conflict: %+v, %s", again, toJSON(r.get(ar).Status))
+	}
+	r.reconcile(ar)
+	if got := r.get(ar); got.Status.Metrics[0].Successful != 1 {
+		t.Errorf("the answer is lost: %s", toJSON(got.Status))
+	}
+}
+
+func TestAGapIsOneMeasurement(t *testing.T) {
+	ar := run("checkout", metric())
+	r := newRig(t, rollout("checkout", t0), ar)
+	r.reconcile(ar)
+	r.answer(ar, 0.01)
+	r.reconcile(ar)
+	restarted := newRig(t, rollout("checkout", t0), r.get(ar))
+	restarted.clock.SetTime(t0.Add(time.Hour + 3*time.Second))
+	restarted.reconcile(ar)
+	if e := restarted.planned(ar); !e.due.Equal(t0.Add(time.Hour)) {
+		t.Errorf("due %s", e.due)
+	}
+	restarted.measurer.dispatch()
+	e := restarted.planned(ar)
+	e.state, e.result = stateAnswered, analysis.Result{Due: e.due, At: restarted.clock.Now(), Sample: analysis.Values(0.01)}
+	restarted.reconcile(ar)
+	if e := restarted.planned(ar); !e.due.Equal(t0.Add(time.Hour + 10*time.Second)) {
+		t.Errorf("next due %s", e.due)
+	}
+	if got := restarted.get(ar); got.Status.Metrics[0].Successful != 2 {
+		t.Errorf("got %s", toJSON(got.Status))
+	}
+}
+
+func TestARunAheadOfTheCacheIsNotEnded(t *testing.T) {
+	ar := run("checkout", metric())
+	ro := rollout("checkout", t0)
+	r := newRig(t, ro, ar)
+	old := rollout("checkout", t0)
+	old.Status.Canary = &v1alpha1.RevisionStatus{Revision: "the one before"}
+	r.stale = old
+
+	r.clock.SetTime(t0.Add(4 * time.Second))
+	if again := r.reconcile(ar); again.RequeueAfter != settling-4*time.Second || completed(r.get(ar)) {
+		t.Errorf("a young run: %+v, %s", again, toJSON(r.get(ar).Status))
+	}
+	r.clock.SetTime(t0.Add(settling))
+	r.reconcile(ar)
+	if completed(r.get(ar)) {
+		t.Error("ended although the API server knows better than the cache")
+	}
+	gone := rollout("checkout", t0)
+	gone.Status.Canary = nil
+	if err := r.server.Get(t.Context(), client.ObjectKeyFromObject(ro), ro); err != nil {
+		t.Fatal(err)
+	}
+	ro.Status = gone.Status
+	if err := r.server.Status().Update(t.Context(), ro); err != nil {
+		t.Fatal(err)
+	}
+	r.reconcile(ar)
+	if got := r.get(ar); reason(got) != v1alpha1.ReasonTerminated {
+		t.Errorf("not ended: %s", toJSON(got.Status))
+	}
+}
+
+func TestACompletedRunIsForgotten(t *testing.T) {
+	ar := run("checkout", metric())
+	r := newRig(t, rollout("checkout", t0), ar)
+	r.reconcile(ar)
+	r.answer(ar, 0.5)
+	r.reconcile(ar)
+	if got := r.get(ar); reason(got) != "Failure" || len(r.measurer.runs)+len(r.written) != 0 {
+		t.Errorf("kept %d and %d of %s", len(r.measurer.runs), len(r.written), toJSON(got.Status))
+	}
+	r.reconcile(ar)
+	if err := r.server.Delete(t.Context(), r.get(ar)); err != nil {
+		t.Fatal(err)
+	}
+	r.reconcile(ar)
+	if r.writes != 1 {
+		t.Errorf("%d writes", r.writes)
+	}
+}
+
+func TestRolloutsWakeTheirRunsOnlyWhenTheyStandElsewhere(t *testing.T) {
+	over := run("checkout", metric())
+	over.Name = "over"
+	over.Status = *advance(over, stepOf(rollout("checkout", t0)), []answer{answered("errors", t0, 0, analysis.Values(0.5), nil)}, t0)
+	objects := []client.Object{run("checkout", metric()), run("other", metric()), over}
+	c := fakeclient.NewClientBuilder().WithScheme(scheme()).WithObjects(objects...).
+		WithIndex(&v1alpha1.AnalysisRun{}, activeIndex, activeRollout).Build()
+	h, ok := rolloutHandler(c).(handler.Funcs)
+	if !ok {
+		t.Fatal("not Funcs")
+	}
+	q := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
+	defer q.ShutDown()
+	wakes := func(edit func(*v1alpha1.Rollout)) int {
+		old := rollout("checkout", t0)
+		changed := old.DeepCopy()
+		edit(changed)
+		h.UpdateFunc(t.Context(), event.UpdateEvent{ObjectOld: old, ObjectNew: changed}, q)
+		n := q.Len()
+		for q.Len() > 0 {
+			item, _ := q.Get()
+			if item.Name != "checkout-7c9b-1" {
+				t.Errorf("woke %s", item.Name)
+			}
+			q.Done(item)
+		}
+		return n
+	}
+	for name, edit := range map[string]func(*v1alpha1.Rollout){
+		"step":     func(r *v1alpha1.Rollout) { r.Status.Step.Index++ },
+		"stay":     func(r *v1alpha1.Rollout) { r.Status.Step.InForceSince.Time = t0.Add(time.Second) },
+		"attempt":  func(r *v1alpha1.Rollout) { r.Status.Attempt++ },
+		"abort":    func(r *v1alpha1.Rollout) { r.Status.Abort = &v1alpha1.AbortStatus{} },
+		"canary":   func(r *v1alpha1.Rollout) { r.Status.Canary = nil },
+		"promoted": func(r *v1alpha1.Rollout) { r.Status.Stable.Revision = canaryRev },
+	} {
+		if wakes(edit) != 1 {
+			t.Errorf("%s does not wake the run", name)
+		}
+	}
+	for name, edit := range map[string]func(*v1alpha1.Rollout){
+		"nothing":   func(*v1alpha1.Rollout) {},
+		"available": func(r *v1alpha1.Rollout) { r.Status.Canary.Available = 7 },
+		"labels":    func(r *v1alpha1.Rollout) { r.Labels = map[string]string{"a": "b"} },
+	} {
+		if wakes(edit) != 0 {
+			t.Errorf("%s wakes the run", name)
+		}
+	}
+}
