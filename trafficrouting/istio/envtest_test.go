@@ -15,7 +15,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -30,8 +29,12 @@ import (
 )
 
 var apiServer = envtest.Shared{CRDs: func() ([]string, error) {
-	path, err := envtest.IstioCRDs()
-	return []string{path}, err
+	istioCRDs, err := envtest.IstioCRDs()
+	if err != nil {
+		return nil, err
+	}
+	sluiceCRDs, err := envtest.SluiceCRDs()
+	return []string{istioCRDs, sluiceCRDs}, err
 }}
 
 func TestMain(m *testing.M) {
@@ -68,7 +71,12 @@ func newScheme(t *testing.T) *runtime.Scheme {
 // NAMESPACE in a document stands for its name.
 func newMesh(t *testing.T, traffic v1alpha1.IstioTraffic, documents ...string) *mesh {
 	t.Helper()
-	m := &mesh{t: t, config: apiServer.Config(t)}
+	return newMeshOn(t, apiServer.Config(t), traffic, documents...)
+}
+
+func newMeshOn(t *testing.T, config *rest.Config, traffic v1alpha1.IstioTraffic, documents ...string) *mesh {
+	t.Helper()
+	m := &mesh{t: t, config: config}
 	c, err := client.NewWithWatch(m.config, client.Options{Scheme: newScheme(t)})
 	if err != nil {
 		t.Fatal(err)
@@ -166,11 +174,14 @@ func (m *mesh) delete(kind, name string) {
 
 func newObject(kind string) *unstructured.Unstructured {
 	object := &unstructured.Unstructured{}
-	gvk := networkingv1.SchemeGroupVersion.WithKind(kind)
-	if kind == "Service" {
-		gvk = schema.GroupVersionKind{Version: "v1", Kind: kind}
+	group := networkingv1.SchemeGroupVersion
+	switch kind {
+	case "Service":
+		group = corev1.SchemeGroupVersion
+	case "Rollout":
+		group = v1alpha1.GroupVersion
 	}
-	object.SetGroupVersionKind(gvk)
+	object.SetGroupVersionKind(group.WithKind(kind))
 	return object
 }
 
