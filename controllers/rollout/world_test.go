@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -41,7 +42,10 @@ var server = envtest.Shared{CRDs: func() ([]string, error) {
 // housekeeping is a wait that is not for the release: a command's time to live.
 const housekeeping = 30 * time.Minute
 
-func TestMain(m *testing.M) { os.Exit(server.Run(m)) }
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.Discard())
+	os.Exit(server.Run(m))
+}
 
 // world is a namespace of a real API server, read through a real cache, in which
 // the test plays the clock, the kubelet, the router's objects and the analysis.
