@@ -3,12 +3,14 @@ package rollout
 import (
 	"context"
 	"fmt"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -77,6 +79,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 			MaxConcurrentReconciles: o.Concurrency,
 			EnableWarmup:            ptr.To(true),
 			UsePriorityQueue:        ptr.To(true),
+			// What wakes a Rollout is never held back by this; it only bounds how long
+			// one sleeps after an outage in which every attempt failed.
+			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](10*time.Millisecond, 5*time.Second),
 		})
 	for _, obj := range o.Watched {
 		b = b.Watches(obj, handler.EnqueueRequestsFromMapFunc(r.claimants(o.ClaimOf)), builder.WithPredicates(routingChanged))
