@@ -153,7 +153,7 @@ func (m *machine) checkSplit(x oracle) {
 		m.fail("2: weight %d", split.Weight)
 	}
 	pos := x.p.Position
-	if x.isCanary(split.Canary) && split.Canary != pos.Stable && split.Stable != split.Canary &&
+	if x.isCanary(split.Canary) && split.Canary != pos.Stable && split.Stable != split.Canary && split.Stable == state.Stable &&
 		split.Weight > pos.Step.Weight && x.bears(split.Stable, 100-split.Weight+1) {
 		m.fail("2: weight %d in a step of %d, and stable could take more", split.Weight, pos.Step.Weight)
 	}
@@ -175,12 +175,15 @@ func (m *machine) checkSplit(x oracle) {
 }
 
 // checkBorne asserts that what the canary destination cannot bear is taken from it
-// (1): whatever stable's state.
+// (1), as long as stable has any pod.
 func (m *machine) checkBorne(x oracle) {
 	if !x.o.Routing.usable() || x.p.Position.Stable == "" || x.p.Release {
 		return
 	}
 	stable, canary, weight := x.result()
+	if stable != "" && x.available(stable) == 0 && x.available(canary) > 0 {
+		return // Few pods are better than none.
+	}
 	if canary != "" && canary != stable && weight > 0 && !x.bears(canary, weight) {
 		m.fail("1: %s keeps %d%% with %d pods", canary, weight, x.available(canary))
 	}
@@ -332,7 +335,7 @@ func (m *machine) doWrite(o Observed, p Plan, x write) {
 	x.do()
 	m.t.Logf("  write: %s; %s", x.name, m.line())
 	if x.routing {
-		m.checkBound(o, net, least, most)
+		m.checkBound(oracle{o, p}, net, least, most)
 		m.checkRaised(o, net)
 	}
 	for revision, n := range desired {
@@ -350,10 +353,10 @@ func (m *machine) doWrite(o Observed, p Plan, x write) {
 }
 
 // checkBound asserts that a destination is bound to other pods only while no proxy
-// sends it anything (7), unless it selected every pod or none that serves.
-func (m *machine) checkBound(o Observed, was simNet, least, most int32) {
+// sends it anything (7), unless it selected every pod, or fewer than can serve.
+func (m *machine) checkBound(x oracle, was simNet, least, most int32) {
 	is := m.net()
-	if is.stable != was.stable && was.stable != "" && o.replicaSet(was.stable).Available > 0 && least < 100 {
+	if is.stable != was.stable && was.stable != "" && x.bears(was.stable, 100) && x.available(was.stable) > 0 && least < 100 {
 		m.fail("7: the stable destination was bound to %s while proxies gave it %d%%", is.stable, 100-least)
 	}
 	if is.canary != was.canary && was.canary != "" && most > 0 {

@@ -264,9 +264,20 @@ func (m *machine) carryOut(faults bool) {
 		}
 		m.t.Logf("  fails: %s", x.name)
 		m.seen = nil
-		if !x.free { // What comes after it in the documented order is not tried.
-			rest = slices.DeleteFunc(rest, func(y write) bool { return !x.failsAlone || !y.failsAlone })
-		}
+		rest = m.afterFailure(x, p, rest)
 	}
 	m.stale, m.staleNet = nil, false
+}
+
+// afterFailure returns what is still tried after a write failed: of the documented
+// order nothing but the other routes, and the position where the split would have
+// taken traffic away.
+func (m *machine) afterFailure(x write, p Plan, rest []write) []write {
+	if x.free {
+		return rest
+	}
+	keep := x.routing && !p.Raises && rapid.Bool().Draw(m.t, "position all the same")
+	return slices.DeleteFunc(rest, func(y write) bool {
+		return !(x.failsAlone && y.failsAlone) && !(keep && y.name == "position")
+	})
 }

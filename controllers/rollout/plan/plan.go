@@ -12,11 +12,11 @@ import (
 const PromotionStep = "promotion"
 
 // Plan is what to do now. It is carried out in this order: when Raises is true, the
-// position is written before the split; otherwise after it. What
-// rests on the position comes last: the analysis run, what became of actions, and
-// what is forgotten or released. Only the scale is free. A write that fails ends
-// the plan. A crash in between leaves a state from which the next plan goes on
-// safely.
+// position is written before the split; otherwise after it. What rests on the
+// position comes last: the analysis run, what became of actions, and what is
+// forgotten or released. Only the scale is free. A write that fails ends the plan,
+// but a position that comes after the split may be written all the same. A crash in
+// between leaves a state from which the next plan goes on safely.
 //
 // Every write that changes something, the position's included, must lead to another
 // decision; RequeueAfter speaks of time alone.

@@ -152,13 +152,16 @@ func (d *decision) nextAttempt() int32 { return max(d.p.Attempt, d.o.LastAttempt
 
 // enter makes step index current; the number of steps stands for the promotion.
 func (d *decision) enter(index int) {
-	step := d.stepAt(index)
+	step, progress := d.stepAt(index), d.o.replicaSet(d.p.Canary).Available
+	if d.p.Step != nil && !d.holds(d.p.Canary, d.weightInForce()) {
+		progress = max(progress, d.p.Step.Progress) // The pods that its weight rests on were more.
+	}
 	d.p.Step = &StepPosition{
 		Index:      index,
 		Name:       step.Name,
 		Weight:     step.Weight,
 		EnteredAt:  d.o.Now,
-		Progress:   d.o.replicaSet(d.p.Canary).Available,
+		Progress:   progress,
 		ProgressAt: d.o.Now,
 	}
 }
@@ -258,8 +261,7 @@ func (d *decision) markInForce() {
 		now := d.o.Now
 		step.InForceSince = &now
 	case step.InForceSince != nil && !inPlace:
-		step.InForceSince = nil
-		step.Progress, step.ProgressAt = available, d.o.Now
+		step.InForceSince, step.ProgressAt = nil, d.o.Now
 		d.note("step", "the split is no longer the step's: its time starts again")
 	}
 }
@@ -282,9 +284,10 @@ func (d *decision) abortOnDeadline() {
 		available, need, d.p.Canary, d.o.Spec.ProgressDeadline))
 }
 
-// advance passes the current step when every gate is open.
+// advance passes the current step when every gate is open. A step that was entered
+// in this decision is written down first.
 func (d *decision) advance() {
-	if !d.p.releasing() || d.p.Step.Name == PromotionStep {
+	if !d.p.releasing() || d.p.Step.Name == PromotionStep || !d.stepStands() {
 		return
 	}
 	if gate := d.closedGate(); gate != nil {
@@ -345,13 +348,19 @@ func (d *decision) gatedByAnalysis() bool { return d.o.Spec.Analysed && d.p.Step
 // judgement is what analysis says of the current step. What was observed is of the
 // step that the decision began with; a step that was entered since has none.
 func (d *decision) judgement() Analysis {
-	was, is := d.o.Position.Step, d.p.Step
-	if was == nil || d.o.Position.Attempt != d.p.Attempt || was.InForceSince == nil ||
-		was.Name != is.Name || was.Weight != is.Weight || !was.EnteredAt.Equal(is.EnteredAt) {
+	if !d.stepStands() || d.o.Position.Step.InForceSince == nil {
 		return Analysis{Verdict: v1alpha1.VerdictPending, Reason: v1alpha1.ReasonAnalysing,
 			Message: "measuring starts when the step's weight is in force"}
 	}
 	return d.o.Analysis
+}
+
+// stepStands reports whether the current step is the one that the decision began
+// with.
+func (d *decision) stepStands() bool {
+	was, is := d.o.Position.Step, d.p.Step
+	return was != nil && d.o.Position.Attempt == d.p.Attempt &&
+		was.Name == is.Name && was.Weight == is.Weight && was.EnteredAt.Equal(is.EnteredAt)
 }
 
 func (d *decision) notInForce() *Problem {

@@ -94,11 +94,12 @@ func (d *decision) drain(rs ReplicaSet, draining map[string]time.Time) {
 	d.scale(rs.Revision, 0)
 }
 
-// hasTraffic reports whether any route may send requests to revision. A
-// destination that is bound to no revision may send to all.
+// hasTraffic reports whether any route may send requests to revision. What the
+// stable destination selects may get all of them at any time. A destination that is
+// bound to no revision may send to all.
 func (d *decision) hasTraffic(revision string) bool {
 	state := d.o.Routing.State
-	return (state.Stable == revision || state.Stable == "") && state.MinWeight < 100 ||
+	return state.Stable == revision || state.Stable == "" && state.MinWeight < 100 ||
 		(state.Canary == revision || state.Canary == "") && state.MaxWeight > 0
 }
 

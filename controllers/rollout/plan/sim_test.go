@@ -379,6 +379,8 @@ func (w *world) changes() []time.Time {
 type span struct {
 	net      simNet
 	from, to time.Time
+	// foreign counts the edits by somebody else up to it.
+	foreign int
 }
 
 // spans lists the states that some proxy may have gone by since a time: a proxy is
@@ -386,26 +388,30 @@ type span struct {
 // left out.
 func (w *world) spans(since time.Time) []span {
 	var out []span
+	foreign := 0
 	for i, n := range w.nets {
+		if n.foreign {
+			foreign++
+		}
 		to := w.now.Add(time.Nanosecond)
 		if i+1 < len(w.nets) {
 			to = w.nets[i+1].at.Add(w.spec.Propagation)
 		}
 		if to.After(since) && (!n.foreign || n.observed) {
-			out = append(out, span{n, n.at, to})
+			out = append(out, span{n, n.at, to, foreign})
 		}
 	}
 	return out
 }
 
 // mayHaveReceived reports whether a request may have been routed to a revision
-// since a time. Bindings and weights spread apart from each other: any that some
-// proxy may have had at one time may have met.
+// since a time. Bindings and weights spread apart from each other: any of ours that
+// some proxy may have had at one time may have met.
 func (w *world) mayHaveReceived(revision string, since time.Time) bool {
 	spans := w.spans(since)
 	for _, bound := range spans {
 		for _, weighted := range spans {
-			if !bound.from.Before(weighted.to) || !weighted.from.Before(bound.to) {
+			if !bound.from.Before(weighted.to) || !weighted.from.Before(bound.to) || bound.foreign != weighted.foreign {
 				continue
 			}
 			state := weighted.net.state()

@@ -91,14 +91,16 @@ func (d *decision) bindStable(goal trafficrouting.Split) splitStep {
 		return d.whenSettled(bound)
 	case state.Canary == goal.Stable:
 		return d.shift(100)
+	case state.MaxWeight > 0 && !d.holds(state.Stable, 100):
+		return d.narrowStable(goal) // It could not take what the way round would give it.
 	default:
 		return d.bindCanary(goal.Stable)
 	}
 }
 
 // narrowStable binds a stable destination that so far selects every pod, ours
-// included, or none that serves. No request is worse off for it, so it waits for
-// nothing but that ours can carry what the destination gets.
+// included, or none that serves, or too few. No request is worse off for it, so it
+// waits for nothing but that ours can carry what the destination gets.
 func (d *decision) narrowStable(goal trafficrouting.Split) splitStep {
 	state := d.o.Routing.State
 	weight := state.MinWeight
@@ -197,12 +199,19 @@ func (d *decision) raiseBlocked(target int32) string {
 }
 
 // bearable returns the weight nearest to the wanted one that the canary destination
-// and stable can bear. What the canary cannot bear goes to stable whatever its
-// state; what stable cannot take back stays.
+// and stable can bear. What the canary cannot bear goes to stable, however few pods
+// that has, if any; what stable cannot take back stays. Between the same pods any
+// will do.
 func (d *decision) bearable(weight int32, stable string) int32 {
 	state := d.o.Routing.State
+	if state.Canary == stable {
+		return weight
+	}
 	for weight < state.MaxWeight && !d.holds(stable, 100-weight) {
 		weight++
+	}
+	if stable != "" && d.o.replicaSet(stable).Available == 0 && d.o.replicaSet(state.Canary).Available > 0 {
+		return weight
 	}
 	for weight > 0 && !d.holds(state.Canary, weight) {
 		weight--
