@@ -1,12 +1,20 @@
 package demo
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
+	"strings"
 	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
 
 	"github.com/sluice-dev/sluice/internal/localcluster"
 )
@@ -20,12 +28,58 @@ func Install(ctx context.Context, c *localcluster.Cluster, root string) error {
 	if err := c.ApplyYAML(ctx, "apiVersion: v1\nkind: Namespace\nmetadata: {name: "+SystemNamespace+"}\n"); err != nil {
 		return fmt.Errorf("creating namespace %s: %w", SystemNamespace, err)
 	}
-	for _, dir := range []string{"crd", "rbac"} {
-		if err := c.Apply(ctx, filepath.Join(root, "config", dir)); err != nil {
-			return fmt.Errorf("applying config/%s: %w", dir, err)
-		}
+	if err := c.Apply(ctx, filepath.Join(root, "config", "crd")); err != nil {
+		return fmt.Errorf("applying config/crd: %w", err)
+	}
+	permissions, err := readPermissions(filepath.Join(root, "config", "rbac"))
+	if err != nil {
+		return err
+	}
+	if err := c.ApplyObjects(ctx, permissions...); err != nil {
+		return fmt.Errorf("applying config/rbac: %w", err)
 	}
 	return nil
+}
+
+// readPermissions reads the manifests of a folder and puts what has no namespace
+// into Sluice's own, as config/default does with kustomize.
+func readPermissions(dir string) ([]*unstructured.Unstructured, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
+	if err != nil {
+		return nil, fmt.Errorf("listing %s: %w", dir, err)
+	}
+	var objects []*unstructured.Unstructured
+	for _, file := range files {
+		if filepath.Base(file) == "kustomization.yaml" {
+			continue
+		}
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("reading permissions: %w", err)
+		}
+		decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), len(content))
+		for {
+			object := &unstructured.Unstructured{}
+			err := decoder.Decode(object)
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				return nil, fmt.Errorf("reading %s: %w", file, err)
+			}
+			if len(object.Object) == 0 {
+				continue
+			}
+			if !strings.HasPrefix(object.GetKind(), "Cluster") {
+				object.SetNamespace(SystemNamespace)
+			}
+			objects = append(objects, object)
+		}
+	}
+	if len(objects) == 0 {
+		return nil, fmt.Errorf("no permissions in %s", dir)
+	}
+	return objects, nil
 }
 
 // OperatorOptions say how to run a replica of the operator.

@@ -189,18 +189,3 @@ func durationOr(d, otherwise time.Duration) *metav1.Duration {
 	}
 	return &metav1.Duration{Duration: d}
 }
-
-// ErrorRatio is a metric on the share of the canary's requests that fail.
-func ErrorRatio(most string, interval time.Duration, count int32) v1alpha1.Metric {
-	return v1alpha1.Metric{
-		Name: "error-ratio",
-		Query: `sum(increase(istio_requests_total{reporter="source",destination_workload_namespace="{{namespace}}",` +
-			`destination_canonical_revision="{{canary}}",grpc_response_status!="0"}[{{window}}])) / ` +
-			`sum(increase(istio_requests_total{reporter="source",destination_workload_namespace="{{namespace}}",` +
-			`destination_canonical_revision="{{canary}}"}[{{window}}]))`,
-		SuccessWhen: "value <= " + most,
-		Interval:    &metav1.Duration{Duration: interval},
-		Window:      &metav1.Duration{Duration: time.Minute},
-		Count:       count,
-	}
-}
