@@ -69,7 +69,6 @@ type Measurer struct {
 	workers   sync.WaitGroup
 
 	mu      sync.Mutex
-	ctx     context.Context //nolint:containedctx // the life of the Measurer, which every query ends with
 	notify  func(types.NamespacedName)
 	runs    map[types.NamespacedName]*runEntries
 	waiting dueHeap
@@ -99,14 +98,11 @@ func (*Measurer) NeedLeaderElection() bool { return true }
 
 // Start measures until the context ends, and returns when no query is left.
 func (m *Measurer) Start(ctx context.Context) error {
-	m.mu.Lock()
-	m.ctx = ctx
-	m.mu.Unlock()
 	defer m.workers.Wait()
 	timer := m.clock.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		if next, ok := m.dispatch(); ok {
+		if next, ok := m.dispatch(ctx); ok {
 			timer.Reset(next.Sub(m.clock.Now()))
 			if !m.clock.Now().Before(next) {
 				continue
@@ -122,14 +118,14 @@ func (m *Measurer) Start(ctx context.Context) error {
 }
 
 // dispatch queues what is due and returns when the next one will be.
-func (m *Measurer) dispatch() (time.Time, bool) {
+func (m *Measurer) dispatch(ctx context.Context) (time.Time, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.clock.Now()
 	for len(m.waiting) > 0 && !m.waiting[0].due.After(now) {
 		m.enqueue(heap.Pop(&m.waiting).(*entry))
 	}
-	m.startQueued()
+	m.startQueued(ctx)
 	if len(m.waiting) == 0 {
 		return time.Time{}, false
 	}
@@ -149,12 +145,9 @@ func (m *Measurer) enqueue(e *entry) {
 }
 
 // startQueued starts as many queries as the limits allow, one provider after the
-// other.
-func (m *Measurer) startQueued() {
-	if m.ctx == nil || m.ctx.Err() != nil {
-		return
-	}
-	for idle := 0; idle < len(m.order) && m.running < m.limits.workers; {
+// other, unless the context has ended.
+func (m *Measurer) startQueued(ctx context.Context) {
+	for idle := 0; ctx.Err() == nil && idle < len(m.order) && m.running < m.limits.workers; {
 		key := m.order[0]
 		m.order = append(m.order[1:], key)
 		q := m.queues[key]
@@ -168,25 +161,27 @@ func (m *Measurer) startQueued() {
 		q.running++
 		m.running++
 		e.state = stateRunning
-		var ctx context.Context
-		ctx, e.cancel = context.WithCancel(m.ctx)
-		m.workers.Go(func() { m.work(ctx, e, key) })
+		var query context.Context
+		query, e.cancel = context.WithCancel(ctx)
+		m.workers.Go(func() {
+			result, err := m.measure(query, e.task)
+			m.finish(ctx, e, result, err)
+		})
 	}
 }
 
-// work measures one entry and hands the answer to the reconciler.
-func (m *Measurer) work(ctx context.Context, e *entry, key providerKey) {
-	result, err := m.measure(ctx, e.task)
+// finish gives room back, has the answer kept unless nobody waits for it any more,
+// and starts what waited.
+func (m *Measurer) finish(ctx context.Context, e *entry, result analysis.Result, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	cancelled := ctx.Err() != nil
 	e.cancel()
 	m.running--
-	m.release(key, result)
-	if m.current(e) && !cancelled {
+	m.release(keyOf(e.namespace, e.metric.Provider), result)
+	if m.current(e) && ctx.Err() == nil {
 		m.settle(e, result, err)
 	}
-	m.startQueued()
+	m.startQueued(ctx)
 }
 
 // settle keeps the answer, or gives the entry up where nothing was measured, and

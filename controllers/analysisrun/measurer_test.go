@@ -162,9 +162,11 @@ func TestAStalledProviderDelaysNobodyElse(t *testing.T) {
 				t.Fatalf("good-%d waits for the stalled provider", i)
 			}
 		}
+		mu.Lock()
 		if most != defaultPerProvider {
 			t.Errorf("%d queries asked the stalled provider at a time, want %d", most, defaultPerProvider)
 		}
+		mu.Unlock()
 		pass(time.Minute)
 		synctest.Wait()
 		mu.Lock()

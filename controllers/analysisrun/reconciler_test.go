@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	clocktesting "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -14,8 +15,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-
-	"k8s.io/client-go/util/workqueue"
 
 	"github.com/sluice-dev/sluice/analysis"
 	"github.com/sluice-dev/sluice/api/v1alpha1"
@@ -103,12 +102,19 @@ func (r *rig) planned(o client.Object) *entry {
 	return e
 }
 
+// dispatch takes what is due from the heap, and asks nobody.
+func (r *rig) dispatch() {
+	ctx, cancel := context.WithCancel(r.t.Context())
+	cancel()
+	r.measurer.dispatch(ctx)
+}
+
 // answer has the measurement that is planned answered.
 func (r *rig) answer(o client.Object, value float64) {
 	r.t.Helper()
 	e := r.planned(o)
 	r.clock.SetTime(e.due)
-	r.measurer.dispatch()
+	r.dispatch()
 	e.state = stateAnswered
 	e.result = analysis.Result{Due: e.due, At: e.due, Query: "q", Sample: analysis.Values(value)}
 }
@@ -178,7 +184,7 @@ func TestAGapIsOneMeasurement(t *testing.T) {
 	if e := restarted.planned(ar); !e.due.Equal(t0.Add(time.Hour)) {
 		t.Errorf("due %s", e.due)
 	}
-	restarted.measurer.dispatch()
+	restarted.dispatch()
 	e := restarted.planned(ar)
 	e.state, e.result = stateAnswered, analysis.Result{Due: e.due, At: restarted.clock.Now(), Sample: analysis.Values(0.01)}
 	restarted.reconcile(ar)
