@@ -18,6 +18,10 @@ import (
 	"github.com/sluice-dev/sluice/trafficrouting"
 )
 
+// errGone says that the Rollout was deleted since it was read. There is nothing
+// left to do for it.
+var errGone = errors.New("the Rollout is gone")
+
 // Reconciler brings one Rollout at a time a step further.
 type Reconciler struct {
 	client client.Client
@@ -53,6 +57,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	decided := plan.Decide(seen.Observed)
 	if err := r.apply(ctx, seen, &decided); err != nil {
+		if errors.Is(err, errGone) {
+			return ctrl.Result{}, nil
+		}
 		if isConflict(err) {
 			log.FromContext(ctx).V(1).Info("Somebody else wrote first, looking again", "cause", err.Error())
 			return ctrl.Result{RequeueAfter: conflictDelay}, nil

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -42,6 +43,9 @@ func (r *Reconciler) writeStatus(ctx context.Context, o *observation, p *plan.Pl
 	written := o.rollout.DeepCopy()
 	written.Status = *next
 	if err := r.client.Status().Update(ctx, written); err != nil {
+		if apierrors.IsNotFound(err) {
+			return errGone
+		}
 		return fmt.Errorf("writing the status: %w", err)
 	}
 	o.memory.wrote = o.Now
