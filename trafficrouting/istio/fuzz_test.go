@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	"pgregory.net/rapid"
 )
 
@@ -23,35 +23,61 @@ func generic(t fataler, raw []byte) any {
 	return value
 }
 
+// FuzzVirtualServicePatch mutates the JSON of spec.http.
 func FuzzVirtualServicePatch(f *testing.F) {
-	// rapid draws from the bytes, so there must be many to come far.
-	random := rand.New(rand.NewPCG(3, 4))
-	for range 16 {
-		seed := make([]byte, 4096)
-		for i := range seed {
-			seed[i] = byte(random.Uint32())
-		}
-		f.Add(seed)
+	for _, seed := range []string{
+		`[{"route":[{"destination":{"host":"checkout","subset":"stable"},"weight":100},` +
+			`{"destination":{"host":"checkout","subset":"canary"}}]}]`,
+		`[{"name":"a/b","future":1.50,"route":[{"destination":{"host":"checkout.shop"},"weight":59,"future":[]},` +
+			`{"destination":{"host":"legacy"},"weight":41},{"destination":{"host":"checkout-canary","future":{}}}]},` +
+			`{"name":"c~d","redirect":{"uri":"/"}}]`,
+		`[{"route":[{"destination":{"host":"checkout.shop.svc.cluster.local","subset":"canary"},"weight":-1},` +
+			`{"destination":{"host":"checkout","subset":"stable"},"weight":2147483647},null]},null]`,
+	} {
+		f.Add([]byte(seed), uint8(20), false)
+		f.Add([]byte(seed), uint8(100), true)
 	}
-	f.Fuzz(rapid.MakeFuzz(checkVirtualServicePatch))
+	f.Fuzz(func(t *testing.T, http []byte, weight uint8, hosts bool) {
+		var routes any
+		decoder := json.NewDecoder(bytes.NewReader(http))
+		decoder.UseNumber()
+		if decoder.Decode(&routes) != nil {
+			t.Skip("no JSON")
+		}
+		raw, err := json.Marshal(map[string]any{"metadata": metadataDrawn, "spec": map[string]any{"http": routes}})
+		if err != nil {
+			t.Skip("no JSON that can be written")
+		}
+		if json.Unmarshal(raw, &networkingv1.VirtualService{}) != nil {
+			t.Skip("no VirtualService")
+		}
+		sel := subsetSelection()
+		if hosts {
+			sel = hostSelection("a/b", "c~d")
+		}
+		checkPatch(t, raw, sel, int32(weight%101))
+	})
 }
 
-func TestVirtualServicePatch(t *testing.T) { rapid.Check(t, checkVirtualServicePatch) }
+// TestVirtualServicePatch draws VirtualServices that are well formed.
+func TestVirtualServicePatch(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		raw, err := json.Marshal(drawVirtualService(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sel := subsetSelection()
+		if rapid.Bool().Draw(t, "hosts") {
+			sel = hostSelection()
+		}
+		sel.names = rapid.SliceOfNDistinct(rapid.SampledFrom(routeNamesDrawn), 0, 3, rapid.ID).Draw(t, "selected")
+		checkPatch(t, raw, sel, rapid.Int32Range(0, 100).Draw(t, "weight"))
+	})
+}
 
-// checkVirtualServicePatch sets a random weight in a random VirtualService and
-// compares what there is then with what was there before.
-func checkVirtualServicePatch(t *rapid.T) {
-	raw, err := json.Marshal(drawVirtualService(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	sel := subsetSelection()
-	if rapid.Bool().Draw(t, "hosts") {
-		sel = hostSelection()
-	}
-	sel.names = rapid.SliceOfNDistinct(rapid.SampledFrom(routeNamesDrawn), 0, 3, rapid.ID).Draw(t, "selected")
-	weight := rapid.Int32Range(0, 100).Draw(t, "weight")
-
+// checkPatch sets a weight in a VirtualService and compares what there is then
+// with what was there before.
+func checkPatch(t fataler, raw []byte, sel selection, weight int32) {
 	vs := decodeVirtualService(t, raw)
 	routes, _ := findRoutes(vs, sel)
 	ops, impossible := weigh(vs, routes, weight, unlimited)
@@ -66,8 +92,7 @@ func checkVirtualServicePatch(t *rapid.T) {
 		t.Fatalf("%s: after weight %d there is more to do: %v", after, weight, more)
 	}
 	for i, r := range routes {
-		before, now := r.numbers(), foundAgain[i].numbers()
-		checkNumbers(t, before, now, weight, impossible == nil)
+		checkNumbers(t, r.numbers(), foundAgain[i].numbers(), weight, impossible == nil)
 	}
 	want, got := generic(t, raw), generic(t, after)
 	for _, r := range routes {
@@ -79,7 +104,7 @@ func checkVirtualServicePatch(t *rapid.T) {
 	}
 }
 
-func checkNumbers(t *rapid.T, before, now numbers, weight int32, possible bool) {
+func checkNumbers(t fataler, before, now numbers, weight int32, possible bool) {
 	if before.others != now.others {
 		t.Fatalf("others had %d, have %d", before.others, now.others)
 	}
@@ -119,7 +144,8 @@ var (
 		"checkout", "checkout.shop", "checkout.shop.svc.cluster.local",
 		"checkout-canary", "checkout-canary.shop.svc", "legacy", "checkout.other", "www.example.com",
 	}
-	subsetsDrawn = []string{"", "stable", "canary", "old"}
+	metadataDrawn = map[string]any{"name": "checkout", "namespace": "shop", "resourceVersion": "42"}
+	subsetsDrawn  = []string{"", "stable", "canary", "old"}
 	// Raw JSON, so that a float keeps its digits.
 	unknownDrawn = []json.RawMessage{
 		json.RawMessage(`1.50`), json.RawMessage(`123456789012345678901234567890`),
@@ -132,7 +158,7 @@ func drawVirtualService(t *rapid.T) map[string]any {
 	return drawUnknown(t, map[string]any{
 		"apiVersion": "networking.istio.io/v1",
 		"kind":       "VirtualService",
-		"metadata":   map[string]any{"name": "checkout", "namespace": "shop", "resourceVersion": "42"},
+		"metadata":   metadataDrawn,
 		"spec":       drawUnknown(t, map[string]any{"hosts": []string{"checkout"}, "http": routes}),
 	})
 }
