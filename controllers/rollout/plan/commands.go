@@ -102,7 +102,7 @@ func (d *decision) retryOnCommand() {
 }
 
 func (d *decision) promoteOnCommand() {
-	if d.o.Spec.Problem != nil {
+	if d.o.Spec.Problem != nil || d.p.releasing() && !d.stepKnown() {
 		return
 	}
 	for _, a := range d.pending(v1alpha1.ActionPromote, v1alpha1.ActionPromoteFull) {

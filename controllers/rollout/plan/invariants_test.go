@@ -184,6 +184,9 @@ func (m *machine) checkBorne(x oracle) {
 	if stable != "" && x.available(stable) == 0 && x.available(canary) > 0 {
 		return // Few pods are better than none.
 	}
+	if state := x.o.Routing.State; state.Stable == state.Canary && stable != state.Stable {
+		return // They are told apart first.
+	}
 	if canary != "" && canary != stable && weight > 0 && !x.bears(canary, weight) {
 		m.fail("1: %s keeps %d%% with %d pods", canary, weight, x.available(canary))
 	}

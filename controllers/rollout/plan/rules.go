@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -168,7 +169,7 @@ func (d *decision) enter(index int) {
 
 // stepAt returns the step with an index, and the promotion past the last one.
 func (d *decision) stepAt(index int) Step {
-	if index < len(d.o.Spec.Steps) {
+	if index >= 0 && index < len(d.o.Spec.Steps) {
 		return d.o.Spec.Steps[index]
 	}
 	return Step{Name: PromotionStep, Weight: 100}
@@ -403,5 +404,5 @@ func shorten(s string, most int) string {
 	if len(s) <= most {
 		return s
 	}
-	return s[:most-3] + "..."
+	return strings.ToValidUTF8(s[:most-3], "") + "..."
 }
