@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/demo"
+)
+
+const (
+	// quiet is for how long the operator must have written nothing to be at rest.
+	quiet = 4 * time.Second
+	// rest is how long a fleet at rest is watched.
+	rest = time.Minute
+)
+
+// measureFleet updates n Rollouts at once and measures what their releases cost.
+func measureFleet(ctx context.Context, b *bench, n int) error {
+	operator, f, err := b.restingFleet(ctx, n)
+	if err != nil {
+		return err
+	}
+	before, err := operator.Usage()
+	if err != nil {
+		return err
+	}
+	profiled, err := b.startProfile(ctx, operator, fmt.Sprintf("fleet%d", n))
+	if err != nil {
+		return err
+	}
+	started, err := f.release(ctx, "v2")
+	if err != nil {
+		return err
+	}
+	written := time.Since(started)
+	took, err := f.awaitPromoted(ctx, started)
+	if err != nil {
+		return err
+	}
+	promoted, err := operator.Usage()
+	if err != nil {
+		return err
+	}
+	settled, err := b.awaitQuiet(ctx)
+	if err != nil {
+		return err
+	}
+	after, err := operator.Usage()
+	if err != nil {
+		return err
+	}
+	requests, err := b.requests(started, settled)
+	if err != nil {
+		return err
+	}
+	t := count(requests)
+	r, name := b.report, func(what string) string { return fmt.Sprintf("%d released at once: %s", n, what) }
+	target := func(small limit) limit {
+		if n == 100 {
+			return small
+		}
+		return limit{unit: small.unit}
+	}
+	perRollout := func(x int) series { return one(float64(x) / float64(n)) }
+	r.add(b.part, name("first update to last promoted"), one(took.most()), target(seconds(12)))
+	r.add(b.part, name("first update to promoted, each"), took, seconds(0))
+	r.add(b.part, name("writing the updates, ours"), one(written.Seconds()), seconds(0))
+	r.add(b.part, name("requests per Rollout"), perRollout(t.Requests), limit{unit: ""})
+	r.add(b.part, name("writes per Rollout"), perRollout(t.Writes), limit{most: 15})
+	r.add(b.part, name("events per Rollout"), perRollout(t.Events), limit{most: 5})
+	r.add(b.part, name("reads that no cache answered"), one(float64(t.Reads)), limit{exact: true})
+	r.add(b.part, name("operator CPU until promoted"), one((promoted.CPU - before.CPU).Seconds()), target(seconds(4)))
+	r.add(b.part, name("operator CPU until all was drained"), one((after.CPU - before.CPU).Seconds()), seconds(0))
+	r.add(b.part, name("operator peak memory"), one(mebibytes(after.PeakRSS)), target(limit{unit: "MiB", most: 80}))
+	r.breakdown(b.part, n, &t)
+	return profiled()
+}
+
+// restingFleet starts an operator and deploys Rollouts with three steps and a
+// metric, and waits until nothing happens any more.
+func (b *bench) restingFleet(ctx context.Context, n int) (*demo.Operator, *fleet, error) {
+	var args []string
+	if b.profile != "" {
+		args = append(args, "--pprof-bind-address="+profileAddr)
+	}
+	operator, err := b.startOperator(ctx, args...)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := b.newFleet(ctx, n, demo.Service{
+		Steps:   []v1alpha1.Step{{Weight: 20}, {Weight: 50}, {Weight: 100}},
+		Metrics: []v1alpha1.Metric{measured()},
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	_, err = b.awaitQuiet(ctx)
+	return operator, f, err
+}
+
+// awaitPromoted returns how long each Rollout took until another revision was
+// stable.
+func (f *fleet) awaitPromoted(ctx context.Context, started time.Time) (series, error) {
+	ctx, cancel := context.WithTimeout(ctx, settle)
+	defer cancel()
+	err := f.b.states.awaitAll(ctx, "the fleet to be promoted", f.names, func(s state) bool {
+		return s.promotedAt.After(started) && s.canary == ""
+	})
+	var took series
+	if err != nil {
+		return took, err
+	}
+	for _, name := range f.names {
+		took.addDuration(f.b.states.get(name).promotedAt.Sub(started))
+	}
+	return took, nil
+}
+
+// awaitQuiet waits until the operator has asked for nothing for a while, leases
+// aside, and returns the moment since when.
+func (b *bench) awaitQuiet(ctx context.Context) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, settle)
+	defer cancel()
+	for from := time.Now(); ; {
+		if err := pause(ctx, quiet); err != nil {
+			return from, fmt.Errorf("waiting for the operator to be at rest: %w", err)
+		}
+		now := time.Now()
+		requests, err := b.requests(from, now)
+		if err != nil {
+			return from, err
+		}
+		if count(requests).Requests == 0 {
+			return from, nil
+		}
+		from = now
+	}
+}
+
+// pause waits for a time.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// measureIdle measures what n Rollouts cost while nothing happens.
+func measureIdle(ctx context.Context, b *bench, n int) error {
+	operator, _, err := b.restingFleet(ctx, n)
+	if err != nil {
+		return err
+	}
+	before, err := operator.Usage()
+	if err != nil {
+		return err
+	}
+	from := time.Now()
+	if err := pause(ctx, rest); err != nil {
+		return err
+	}
+	after, err := operator.Usage()
+	if err != nil {
+		return err
+	}
+	requests, err := b.requests(from, time.Now())
+	if err != nil {
+		return err
+	}
+	t := count(requests)
+	name := func(what string) string { return fmt.Sprintf("%d at rest for a minute: %s", n, what) }
+	b.report.add(b.part, name("requests, leases aside"), one(float64(t.Requests)), limit{exact: true})
+	b.report.add(b.part, name("requests for the lease"), one(float64(len(requests)-t.Requests)), limit{})
+	b.report.add(b.part, name("operator CPU"), one((after.CPU - before.CPU).Seconds()), seconds(0))
+	b.report.add(b.part, name("operator memory"), one(mebibytes(after.RSS)), limit{unit: "MiB"})
+	b.report.add(b.part, name("operator peak memory, deploying included"), one(mebibytes(after.PeakRSS)), limit{unit: "MiB"})
+	b.report.breakdown(b.part, n, &t)
+	return nil
+}
+
+// profileAddr is where a profiled operator serves; there is one at a time, in
+// namespaces of its own.
+const profileAddr = "127.0.0.1:6060"
+
+// startProfile takes a CPU profile of what follows, and a heap profile when the
+// returned function is called, which waits for both.
+func (b *bench) startProfile(ctx context.Context, operator *demo.Operator, name string) (func() error, error) {
+	if b.profile == "" {
+		return func() error { return nil }, nil
+	}
+	if err := os.MkdirAll(b.profile, 0o755); err != nil {
+		return nil, fmt.Errorf("making the folder for profiles: %w", err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		done <- fetch(ctx, "http://"+profileAddr+"/debug/pprof/profile?seconds=20", filepath.Join(b.profile, name+".cpu"))
+	}()
+	return func() error {
+		if err := <-done; err != nil {
+			return err
+		}
+		return fetch(ctx, "http://"+profileAddr+"/debug/pprof/heap?gc=1", filepath.Join(b.profile, name+".heap"))
+	}, nil
+}
+
+// fetch writes what a URL gives to a file.
+func fetch(ctx context.Context, url, path string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return fmt.Errorf("fetching %s: %w", url, err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("fetching %s: %w", url, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	content, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("fetching %s: %s: %w", url, resp.Status, err)
+	}
+	return os.WriteFile(path, content, 0o600)
+}
