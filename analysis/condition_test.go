@@ -73,3 +73,20 @@ func TestConditionsAreCompiledOnceAndBounded(t *testing.T) {
 		t.Errorf("%d conditions are kept, want %d", n, conditionCacheSize)
 	}
 }
+
+func FuzzCondition(f *testing.F) {
+	f.Add("value < 0.05 && value > 1e-3", 0.01)
+	f.Add("[value].exists(x, x == value)", math.NaN())
+	f.Add("string(value).matches('a+') || 1 / int(value) > 0", 0.0)
+	f.Fuzz(func(t *testing.T, expr string, value float64) {
+		c, err := compile(expr)
+		if err != nil {
+			return
+		}
+		first, err1 := c.Holds(value)
+		second, err2 := c.Holds(value)
+		if first != second || (err1 == nil) != (err2 == nil) {
+			t.Fatalf("%q for %v gives %v, %v, and then %v, %v", expr, value, first, err1, second, err2)
+		}
+	})
+}
