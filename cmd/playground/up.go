@@ -1,0 +1,5 @@
+package main
+
+import "context"
+
+func runUp(context.Context, options) error { return nil }
