@@ -45,7 +45,7 @@ func (d *decision) need(revision string, weight int32) int32 {
 		replicas = min(replicas, d.p.Proven)
 	}
 	need := percentOf(replicas, weight)
-	if d.p.releasing() && revision == d.p.Canary && weight <= d.p.Step.Weight {
+	if d.isReleased(revision) && weight <= d.p.Step.Weight {
 		need = min(need, d.canaryPods())
 	}
 	return max(1, need)
@@ -76,7 +76,7 @@ func (d *decision) holds(revision string, weight int32) bool {
 		return true
 	}
 	need, available := d.need(revision, weight), d.o.replicaSet(revision).Available
-	if d.p.releasing() && revision == d.p.Canary {
+	if d.isReleased(revision) {
 		need = min(need, max(1, d.carriedBy()))
 	}
 	return need == 0 || available > 0 &&

@@ -169,7 +169,7 @@ func (m *machine) checkSplit(x oracle) {
 			m.fail("4: raised %s, which is neither stable nor released", split)
 		}
 	}
-	if split.Stable != state.Stable && x.wants(split.Stable, 100-split.Weight) > 0 && !x.bears(split.Stable, 100-split.Weight) {
+	if split.Stable != state.Stable && x.available(state.Stable)+x.available(state.Canary) > 0 && x.wants(split.Stable, 100-split.Weight) > 0 && !x.bears(split.Stable, 100-split.Weight) {
 		m.fail("1: the stable destination is bound to %s, which cannot bear it", split)
 	}
 }
@@ -187,7 +187,7 @@ func (m *machine) checkBorne(x oracle) {
 	if state := x.o.Routing.State; state.Stable == state.Canary && stable != state.Stable {
 		return // They are told apart first.
 	}
-	if canary != "" && canary != stable && weight > 0 && !x.bears(canary, weight) {
+	if canary != "" && canary != stable && canary != x.p.Position.Stable && weight > 0 && !x.bears(canary, weight) {
 		m.fail("1: %s keeps %d%% with %d pods", canary, weight, x.available(canary))
 	}
 }

@@ -1,10 +1,20 @@
 package plan
 
 import (
+	"flag"
+	"os"
 	"testing"
 
 	"pgregory.net/rapid"
 )
+
+// TestMain tries more than rapid does by default; -rapid.checks says how much.
+func TestMain(m *testing.M) {
+	if err := flag.Set("rapid.checks", "400"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // TestInvariants drives random worlds and asserts what must always hold on every
 // plan and after every write, and that rest is reached once the faults end. More of

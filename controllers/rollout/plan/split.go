@@ -85,6 +85,8 @@ func (d *decision) bindStable(goal trafficrouting.Split) splitStep {
 	switch {
 	case state.Stable == "" || d.o.replicaSet(state.Stable).Available == 0:
 		return d.narrowStable(goal)
+	case state.MinWeight == 100 && state.Canary != state.Stable && state.Canary != d.p.Stable && !d.holds(state.Canary, 100):
+		return d.shift(100) // As much of it as can be borne.
 	case state.MinWeight == 100:
 		bound := d.split(100)
 		bound.Stable = goal.Stable
@@ -178,12 +180,17 @@ func (d *decision) shift(target int32) splitStep {
 	return step
 }
 
+// isReleased reports whether revision is the canary of a release in progress.
+func (d *decision) isReleased(revision string) bool {
+	return d.p.releasing() && revision == d.p.Canary
+}
+
 // raiseBlocked returns why the weight of the canary destination must not rise to
 // target yet, or nothing. A pause and an unusable spec hold a release; they do not
 // hold traffic back that is on its way to stable through that destination.
 func (d *decision) raiseBlocked(target int32) string {
 	state := d.o.Routing.State
-	release := d.p.releasing() && state.Canary == d.p.Canary
+	release := d.isReleased(state.Canary)
 	switch {
 	case release && d.o.Spec.Paused:
 		return "paused: the canary's weight does not rise"
