@@ -173,13 +173,16 @@ const (
 	linesAfter  = 5
 )
 
-// Report tells of all violations with the history around each; empty when there
-// are none.
-func (c *Checker) Report() string {
+// Report tells of the violations in some namespaces, or in all when none is named,
+// with the history around each; empty when there are none.
+func (c *Checker) Report(namespaces ...string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var out strings.Builder
 	for _, v := range c.violations {
+		if len(namespaces) > 0 && !slices.Contains(namespaces, v.Namespace) {
+			continue
+		}
 		fmt.Fprintf(&out, "invariant %s does not hold in %s after revision %d: %s\n", v.Invariant, v.Namespace, v.Revision, v.Message)
 		lines := c.history(v.Namespace)
 		at, _ := slices.BinarySearchFunc(lines, v.Revision, func(e entry, r int64) int { return int(e.revision - r) })

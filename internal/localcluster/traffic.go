@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -164,9 +166,33 @@ func (t *Traffic) run(ctx context.Context) {
 	}
 }
 
+// call makes one request. grpc-go puts new routes into force before the balancer
+// that they lead to: a request that is begun in between, when a destination gets its
+// first weight, is failed by the client itself and never sent. No proxy does that,
+// and it says nothing of the service, so the request is begun again.
 func (t *Traffic) call(ctx context.Context) outcome {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	for {
+		o := t.try(ctx)
+		if !o.neverSent() {
+			return o
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return o
+		}
+	}
+}
+
+// neverSent reports whether the client failed a request for want of the balancer
+// that its route leads to.
+func (o outcome) neverSent() bool {
+	return !o.reached && o.code == codes.Unavailable && strings.HasPrefix(o.message, "unknown cluster selected for RPC: ")
+}
+
+func (t *Traffic) try(ctx context.Context) outcome {
 	for key, value := range t.options.Headers {
 		ctx = metadata.AppendToOutgoingContext(ctx, key, value)
 	}

@@ -1,0 +1,12 @@
+// Package e2e runs Sluice against a whole local cluster, under live traffic: real
+// etcd, API server, istiod and Prometheus, and clients that obey the mesh. Each
+// scenario asserts the state of the world and that no request was lost, and at its
+// end that every version which was ever stored kept the invariants of package
+// history.
+//
+//	make e2e
+//	make e2e ARGS='-ginkgo.focus "bad release"'
+//
+// SLUICE_E2E_OUTAGE sets how long the API server is away (default one minute, CI
+// shortens it), and SLUICE_E2E_DIR keeps the cluster's files and logs.
+package e2e
