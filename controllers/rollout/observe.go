@@ -206,7 +206,7 @@ func (r *Reconciler) observeRouting(ctx context.Context, o *observation) error {
 		o.memory.lost()
 	}
 	if problem := trafficrouting.AsProblem(err); problem != nil {
-		o.Routing.Problem = &plan.Problem{Reason: problem.Reason, Message: problem.Message}
+		o.Routing = plan.Routing{State: state, Problem: &plan.Problem{Reason: problem.Reason, Message: problem.Message}}
 		return nil
 	}
 	if err != nil {

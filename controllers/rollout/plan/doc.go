@@ -9,6 +9,7 @@
 //   - commands.go: the rules that carry out a person's commands
 //   - capacity.go: how much traffic a revision's pods can carry
 //   - split.go: the next safe routing on the way to the one that is wanted
+//   - retreat.go: how an abort is carried out over a broken routing
 //   - scale.go: how many pods each revision gets, and when it may lose them
 //   - verdict.go: what the conditions say
 package plan

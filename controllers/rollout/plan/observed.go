@@ -129,7 +129,8 @@ type Routing struct {
 	// the latest attempt to write it: a change that was made and undone in between
 	// may still be on its way to proxies.
 	Since time.Time
-	// Problem tells why the routing cannot be used, or is nil.
+	// Problem tells why the routing cannot be used, or is nil. State is then what
+	// could be read nevertheless, and serves for nothing but an abort.
 	Problem *Problem
 }
 

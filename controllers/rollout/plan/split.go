@@ -16,6 +16,10 @@ type splitStep struct {
 // planSplit takes one safe step from the routing that is seen to the one that is
 // wanted.
 func (d *decision) planSplit() {
+	if d.o.Routing.Problem != nil {
+		d.planRetreat()
+		return
+	}
 	if !d.o.Routing.usable() || d.p.Stable == "" {
 		return
 	}
