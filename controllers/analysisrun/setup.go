@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -128,7 +129,13 @@ func setupRuns(mgr ctrl.Manager, r *Reconciler, o Options) error {
 			r.measurer.onAnswer(func(key types.NamespacedName) { q.Add(reconcile.Request{NamespacedName: key}) })
 			return nil
 		})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: o.Concurrency}).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: o.Concurrency,
+			EnableWarmup:            ptr.To(true),
+			// It only bounds how long a run sleeps after an outage in which every
+			// attempt failed.
+			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](10*time.Millisecond, 5*time.Second),
+		}).
 		Complete(r)
 }
 
