@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	istionetworking "istio.io/client-go/pkg/apis/networking/v1"
@@ -16,6 +18,9 @@ import (
 
 // lookEvery is how often traffic is compared with what the routing asks for.
 const lookEvery = 100 * time.Millisecond
+
+// observedOver is the time over which the observed share is counted.
+const observedOver = time.Second
 
 // director follows the world in one goroutine: it tells the timeline what changes
 // and keeps the books of the release that goes on.
@@ -33,6 +38,8 @@ type director struct {
 	changed  time.Time // when the split changed
 	// quiet keeps the timeline empty while the first version comes up.
 	quiet bool
+	// versions counts those that were pushed from the prompt.
+	versions int
 }
 
 func newDirector(s *stage, p *timeline.Printer) *director {
@@ -120,10 +127,9 @@ func (d *director) seeRollout(at time.Time, now *v1alpha1.Rollout) {
 	status := &now.Status
 	if status.Canary != nil && status.Stable != nil && status.Attempt > d.attempt() {
 		if d.release == nil || d.release.attempt != 0 {
-			d.begin(at, "")
+			d.begin(at, imageTag(now))
 		}
 		d.release.name(status.Stable.Revision, status.Canary.Revision, status.Attempt)
-		d.printer.Header(d.nameOf(status.Stable.Revision), d.nameOf(status.Canary.Revision))
 	}
 	notes := d.narrator.Rollout(now)
 	if d.release != nil {
@@ -145,9 +151,28 @@ func (d *director) attempt() int32 {
 
 // begin opens the books for a release that the cluster has not seen yet.
 func (d *director) begin(at time.Time, version string) {
-	d.release = &release{
-		began: at, version: version, base: d.traffic.Snapshot(), after: d.attempt(),
+	now := d.traffic.Snapshot()
+	d.release = &release{began: at, version: version, base: now, after: d.attempt()}
+	stable := "stable"
+	if d.rollout != nil && d.rollout.Status.Stable != nil {
+		if v := now.Revisions[d.rollout.Status.Stable.Revision].Version; v != "" {
+			stable = v
+		}
 	}
+	if !d.quiet {
+		d.printer.Header(stable, version)
+	}
+}
+
+// imageTag is the tag of the image in a Rollout's template.
+func imageTag(r *v1alpha1.Rollout) string {
+	var template corev1.PodTemplateSpec
+	if r.Spec.Workload.Template == nil || json.Unmarshal(r.Spec.Workload.Template.Raw, &template) != nil ||
+		len(template.Spec.Containers) == 0 {
+		return "canary"
+	}
+	_, tag, _ := strings.Cut(template.Spec.Containers[0].Image, ":")
+	return tag
 }
 
 func (d *director) seeVirtualService(at time.Time, vs *istionetworking.VirtualService, gone bool) {
@@ -204,7 +229,7 @@ func bindings(dr *istionetworking.DestinationRule) (stable, canary string) {
 
 // look compares traffic with the split, and tells when it has followed.
 func (d *director) look(now time.Time) {
-	if d.followed || d.release == nil || d.release.revision == "" || now.Sub(d.changed) < lookEvery {
+	if d.followed || d.release == nil || d.release.revision == "" || now.Sub(d.changed) < observedOver {
 		return
 	}
 	share, requests := d.observed(now)
@@ -230,7 +255,7 @@ func follows(share, asked float64, n int64) bool {
 // observed is the share of the last second's requests that the released revision
 // answered, and their number.
 func (d *director) observed(now time.Time) (share float64, requests int64) {
-	w := d.traffic.Window(now.Add(-time.Second), now)
+	w := d.traffic.Window(now.Add(-observedOver), now)
 	if d.release == nil || w.Requests == 0 {
 		return math.NaN(), w.Requests
 	}
@@ -266,18 +291,6 @@ func (d *director) standing() string {
 		text += fmt.Sprintf("%s is %s (%s: %s); ", c.Type, c.Status, c.Reason, c.Message)
 	}
 	return text + fmt.Sprintf("the canary's weight is %d%%", d.split.Weight)
-}
-
-// nameOf is the version of a revision with its hash.
-func (d *director) nameOf(revision string) string {
-	version := d.traffic.Snapshot().Revisions[revision].Version
-	if version == "" && d.release != nil && d.release.revision == revision {
-		version = d.release.version
-	}
-	if version == "" {
-		return revision
-	}
-	return version + " " + revision
 }
 
 // settle waits, without a word, until the first version serves.

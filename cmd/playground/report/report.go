@@ -3,6 +3,7 @@
 package report
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -64,11 +65,14 @@ func (d Demo) Encode() ([]byte, error) {
 			r.Weights = []int32{}
 		}
 	}
-	content, err := json.MarshalIndent(d, "", "  ")
-	if err != nil {
+	var content bytes.Buffer
+	encoder := json.NewEncoder(&content)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false) // conditions such as "value <= 0.05" stay readable
+	if err := encoder.Encode(d); err != nil {
 		return nil, fmt.Errorf("encoding the report: %w", err)
 	}
-	return append(content, '\n'), nil
+	return content.Bytes(), nil
 }
 
 func milliseconds(seconds float64) float64 { return math.Round(seconds*1000) / 1000 }

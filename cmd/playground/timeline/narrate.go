@@ -53,7 +53,7 @@ func (n *Narrator) Rollout(now *v1alpha1.Rollout) []Note {
 	notes := transitions(before.Status.History, now.Status.History)
 	ended := slices.ContainsFunc(notes, func(note Note) bool { return note.Tone == Good || note.Tone == Bad })
 	was, is := standing(before), standing(now)
-	if is != nil && !ended && (was == nil || was.Type != is.Type || was.Reason != is.Reason) {
+	if is != nil && !ended && is.Reason != v1alpha1.ReasonShifting && (was == nil || was.Type != is.Type || was.Reason != is.Reason) {
 		notes = append(notes, Note{Who: Sluice, Text: oneLine(is.Message), Tone: toneOf(is)})
 	}
 	return notes
@@ -191,7 +191,8 @@ func measurement(spec *v1alpha1.Metric, s *v1alpha1.MetricStatus, last *v1alpha1
 	if condition == "" {
 		condition = "not " + spec.FailWhen
 	}
-	progress := fmt.Sprintf("%d of %d", s.Successful, max(spec.Count, 1))
+	needed := max(spec.Count, 1)
+	progress := fmt.Sprintf("%d of %d", min(s.Successful, needed), needed)
 	switch last.Verdict {
 	case v1alpha1.VerdictSuccess:
 		return fmt.Sprintf("%s %s passes %q (%s)", s.Name, number(last.Value), condition, progress)
