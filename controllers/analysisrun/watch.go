@@ -77,7 +77,10 @@ func rolloutHandler(c client.Reader) handler.EventHandler {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	wake := func(ctx context.Context, o client.Object, q queue) {
 		var runs v1alpha1.AnalysisRunList
-		err := c.List(ctx, &runs, client.InNamespace(o.GetNamespace()), client.MatchingFields{activeIndex: o.GetName()})
+		// A run that the cache does not have yet wakes its reconciler itself: the
+		// writes in flight need not be waited for.
+		err := c.List(ctx, &runs, client.InNamespace(o.GetNamespace()), client.MatchingFields{activeIndex: o.GetName()},
+			client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency)
 		if err != nil {
 			log.FromContext(ctx).Error(err, "Cannot list AnalysisRuns of a Rollout", "rollout", client.ObjectKeyFromObject(o))
 			return

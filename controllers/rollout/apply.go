@@ -131,7 +131,8 @@ func (r *Reconciler) applyRun(ctx context.Context, o *observation, intent *plan.
 func (r *Reconciler) pruneRuns(ctx context.Context, rollout *v1alpha1.Rollout, current string) error {
 	var list v1alpha1.AnalysisRunList
 	if err := r.client.List(ctx, &list, client.InNamespace(rollout.Namespace),
-		client.MatchingFields{ownerIndex: string(rollout.UID)}, client.UnsafeDisableDeepCopy); err != nil {
+		client.MatchingFields{ownerIndex: string(rollout.UID)}, client.UnsafeDisableDeepCopy,
+		client.DisableReadYourWritesConsistency); err != nil {
 		return fmt.Errorf("listing AnalysisRuns: %w", err)
 	}
 	old := slices.DeleteFunc(list.Items, func(run v1alpha1.AnalysisRun) bool { return run.Name == current })

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
@@ -16,6 +18,8 @@ import (
 const (
 	// quiet is for how long the operator must have written nothing to be at rest.
 	quiet = 4 * time.Second
+	// metricInterval is a metric's default: a step of a fleet needs one measurement.
+	metricInterval = 30 * time.Second
 	// rest is how long a fleet at rest is watched.
 	rest = time.Minute
 )
@@ -27,6 +31,10 @@ func measureFleet(ctx context.Context, b *bench, n int) error {
 		return err
 	}
 	before, err := operator.Usage()
+	if err != nil {
+		return err
+	}
+	reconciled, err := reconciles(ctx, operator)
 	if err != nil {
 		return err
 	}
@@ -55,6 +63,10 @@ func measureFleet(ctx context.Context, b *bench, n int) error {
 	if err != nil {
 		return err
 	}
+	looked, err := reconciles(ctx, operator)
+	if err != nil {
+		return err
+	}
 	requests, err := b.requests(started, settled)
 	if err != nil {
 		return err
@@ -71,6 +83,7 @@ func measureFleet(ctx context.Context, b *bench, n int) error {
 	r.add(b.part, name("first update to last promoted"), one(took.most()), target(seconds(12)))
 	r.add(b.part, name("first update to promoted, each"), took, seconds(0))
 	r.add(b.part, name("writing the updates, ours"), one(written.Seconds()), seconds(0))
+	r.add(b.part, name("reconciles per Rollout"), perRollout(looked-reconciled), limit{})
 	r.add(b.part, name("requests per Rollout"), perRollout(t.Requests), limit{unit: ""})
 	r.add(b.part, name("writes per Rollout"), perRollout(t.Writes), limit{most: 15})
 	r.add(b.part, name("events per Rollout"), perRollout(t.Events), limit{most: 5})
@@ -95,7 +108,7 @@ func (b *bench) restingFleet(ctx context.Context, n int) (*demo.Operator, *fleet
 	}
 	f, err := b.newFleet(ctx, n, demo.Service{
 		Steps:   []v1alpha1.Step{{Weight: 20}, {Weight: 50}, {Weight: 100}},
-		Metrics: []v1alpha1.Metric{measured()},
+		Metrics: []v1alpha1.Metric{measured(metricInterval)},
 	})
 	if err != nil {
 		return nil, nil, err
@@ -215,18 +228,52 @@ func (b *bench) startProfile(ctx context.Context, operator *demo.Operator, name 
 
 // fetch writes what a URL gives to a file.
 func fetch(ctx context.Context, url, path string) error {
+	content, err := read(ctx, url)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, content, 0o600)
+}
+
+// read returns what a URL gives.
+func read(ctx context.Context, url string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
-		return fmt.Errorf("fetching %s: %w", url, err)
+		return nil, fmt.Errorf("reading %s: %w", url, err)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return fmt.Errorf("fetching %s: %w", url, err)
+		return nil, fmt.Errorf("reading %s: %w", url, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	content, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("fetching %s: %s: %w", url, resp.Status, err)
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("reading %s: %s", url, resp.Status)
 	}
-	return os.WriteFile(path, content, 0o600)
+	content, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", url, err)
+	}
+	return content, nil
+}
+
+// reconciles is how often an operator's controllers looked at something, by its
+// own metrics.
+func reconciles(ctx context.Context, operator *demo.Operator) (int, error) {
+	content, err := read(ctx, "http://"+operator.MetricsAddr+"/metrics")
+	if err != nil {
+		return 0, err
+	}
+	total := 0.0
+	for line := range strings.Lines(string(content)) {
+		if !strings.HasPrefix(line, "controller_runtime_reconcile_total{") {
+			continue
+		}
+		fields := strings.Fields(line)
+		x, err := strconv.ParseFloat(fields[len(fields)-1], 64)
+		if err != nil {
+			return 0, fmt.Errorf("reading the operator's metrics: %w", err)
+		}
+		total += x
+	}
+	return int(total), nil
 }

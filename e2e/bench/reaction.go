@@ -86,7 +86,7 @@ func measureSamples(ctx context.Context, b *bench) error {
 	if _, err := b.startOperator(ctx); err != nil {
 		return err
 	}
-	f, err := b.newFleet(ctx, b.size(40, 5), demo.Service{Steps: held(), Metrics: []v1alpha1.Metric{measured()}})
+	f, err := b.newFleet(ctx, b.size(40, 5), demo.Service{Steps: held(), Metrics: []v1alpha1.Metric{measured(time.Second)}})
 	if err != nil {
 		return err
 	}

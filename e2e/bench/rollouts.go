@@ -165,10 +165,10 @@ func held() []v1alpha1.Step {
 	return []v1alpha1.Step{{Name: "held", Weight: 50, Approval: v1alpha1.ApprovalRequired}}
 }
 
-// measured is a metric that a query a second would fail.
-func measured() v1alpha1.Metric {
+// measured is a metric that passes unless its Rollout was turned bad.
+func measured(interval time.Duration) v1alpha1.Metric {
 	return v1alpha1.Metric{
 		Name: "bad", Query: badQuery, SuccessWhen: "value < 0.5", Count: 1,
-		Interval: &metav1.Duration{Duration: time.Second},
+		Interval: &metav1.Duration{Duration: interval},
 	}
 }
