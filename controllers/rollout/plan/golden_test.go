@@ -29,7 +29,7 @@ type story struct {
 	wake time.Time
 }
 
-const storyFormat = "%8s  %-11s %-8s %-18s %-24s %-26s %s\n"
+const storyFormat = "%8s  %-11s %-8s %-18s %-24s %-34s %s\n"
 
 func newStory(t *testing.T, w *world) *story {
 	s := &story{world: w, t: t}
@@ -101,7 +101,10 @@ func (s *story) tell(p Plan) {
 		weight = fmt.Sprintf("%d%%,%d%%", n.weights[0], n.weights[1])
 	}
 	destinations := fmt.Sprintf("stable=%s canary=%s", orDash(n.stable), orDash(n.canary))
-	if s.problem != nil || s.unreadable {
+	if s.problem != nil {
+		weight = fmt.Sprintf("%d%%,?", n.weights[0])
+	}
+	if s.unreadable {
 		weight, destinations = "?", "?"
 	}
 	ready := fmt.Sprintf("%s %s", p.Verdict.Ready.Status, p.Verdict.Ready.Reason)

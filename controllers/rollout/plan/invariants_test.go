@@ -146,7 +146,8 @@ func (m *machine) checkSplit(x oracle) {
 	if split == nil {
 		return
 	}
-	if !x.o.Routing.Known || x.o.Routing.Problem != nil {
+	lowers := split.Stable == state.Stable && split.Canary == state.Canary && split.Weight < state.MinWeight
+	if !x.o.Routing.usable() && (x.o.Routing.Problem == nil || !lowers) {
 		m.fail("6: a split %s on a routing that is not known", split)
 	}
 	if split.Weight < 0 || split.Weight > 100 {
@@ -230,7 +231,7 @@ func (m *machine) checkAbortFirst(x oracle) {
 	}) {
 		m.fail("3: nobody is told of the abort")
 	}
-	if !x.o.Routing.usable() || x.p.Release {
+	if !x.o.Routing.usable() && x.o.Routing.Problem == nil || x.p.Release {
 		return
 	}
 	stable, canary, weight := x.result()
@@ -259,7 +260,7 @@ func (m *machine) checkStart(x oracle) {
 	if now.Attempt < was.Attempt {
 		m.fail("the attempt fell from %d to %d", was.Attempt, now.Attempt)
 	}
-	if !now.releasing() || now.Attempt == was.Attempt && now.Canary == was.Canary {
+	if !now.releasing() || now.Attempt == was.Attempt && now.Canary == was.Canary && was.releasing() {
 		return
 	}
 	if now.Attempt <= was.Attempt || now.Attempt <= x.o.LastAttempt {

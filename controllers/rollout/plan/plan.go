@@ -9,7 +9,7 @@ import (
 
 // PromotionStep names the final move of all traffic to the canary, which follows
 // the user's steps. Its index is their number.
-const PromotionStep = "promotion"
+const PromotionStep = v1alpha1.PromotionStep
 
 // Plan is what to do now. It is carried out in this order: when Raises is true, the
 // position is written before the split; otherwise after it. What rests on the

@@ -322,10 +322,10 @@ func (d *decision) closedGate() *Problem {
 	switch {
 	case d.o.Spec.Problem != nil:
 		return d.o.Spec.Problem
-	case !d.o.Routing.Known:
-		return &Problem{v1alpha1.ReasonRoutingUnreadable, "the routing cannot be read"}
 	case d.o.Routing.Problem != nil:
 		return d.o.Routing.Problem
+	case !d.o.Routing.Known:
+		return &Problem{v1alpha1.ReasonRoutingUnreadable, "the routing cannot be read"}
 	case position.InForceSince == nil:
 		return d.notInForce()
 	case d.o.Spec.Paused:

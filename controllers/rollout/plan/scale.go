@@ -73,7 +73,8 @@ func (d *decision) canaryMayShrink() bool {
 // it a propagation time after the routing says that none is.
 func (d *decision) drain(rs ReplicaSet, draining map[string]time.Time) {
 	if !d.o.Routing.usable() {
-		if since, ok := d.p.Draining[rs.Revision]; ok && !d.o.Routing.Known {
+		// Unread, it may be as it was. Without the route, requests go where they like.
+		if since, ok := d.p.Draining[rs.Revision]; ok && d.o.Routing.Problem == nil {
 			draining[rs.Revision] = since
 		}
 		return

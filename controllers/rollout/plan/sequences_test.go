@@ -173,6 +173,18 @@ var sequences = map[string]func(t *testing.T) *story{
 		s.rests()
 		return s
 	},
+	"abort while a route is missing": func(t *testing.T) *story {
+		s := halfway(t)
+		s.does("somebody deletes the second route", func() {
+			s.problem = &Problem{v1alpha1.ReasonRouteMissing, "VirtualService app has no route second"}
+		})
+		s.passes(10 * time.Second)
+		s.command(v1alpha1.ActionAbort, "b")
+		s.passes(time.Minute)
+		s.does("somebody puts it back as it was, half to the canary", func() { s.problem = nil })
+		s.rests()
+		return s
+	},
 	"routing unreadable mid-step": func(t *testing.T) *story {
 		s := deployed(t)
 		s.push("b")

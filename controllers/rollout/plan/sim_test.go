@@ -64,7 +64,8 @@ type world struct {
 	sets     []*simSet
 	// nets is the history of the routing, the last one in force.
 	nets []simNet
-	// unreadable and problem spoil the routing.
+	// unreadable and problem spoil the routing: it cannot be read, or the second
+	// route is gone.
 	unreadable bool
 	problem    *Problem
 	actions    []*simAction
@@ -221,7 +222,8 @@ func (w *world) observeRouting(n simNet) Routing {
 		return Routing{}
 	}
 	if w.problem != nil {
-		return Routing{Known: true, Problem: w.problem}
+		w.seen, n.weights = nil, n.weights[:1]
+		return Routing{State: n.state(), Problem: w.problem}
 	}
 	state := n.state()
 	if w.seen == nil || *w.seen != state {
@@ -305,7 +307,7 @@ func (w *world) scaleWrites(p Plan) []write {
 
 // splitWrites writes what differs, as a router does: destinations before weights.
 func (w *world) splitWrites(split *trafficrouting.Split) []write {
-	if split == nil || w.problem != nil {
+	if split == nil {
 		return nil
 	}
 	var out []write
@@ -317,7 +319,7 @@ func (w *world) splitWrites(split *trafficrouting.Split) []write {
 		out = append(out, write{name: "bind canary", routing: true, do: func() { w.splits(func(n *simNet) { n.canary = split.Canary }) }})
 	}
 	for i := range now.weights {
-		if now.weights[i] == split.Weight {
+		if now.weights[i] == split.Weight || i > 0 && w.problem != nil {
 			continue
 		}
 		out = append(out, write{name: fmt.Sprintf("route %d", i), routing: true, failsAlone: true, do: func() {

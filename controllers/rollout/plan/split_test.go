@@ -102,3 +102,16 @@ func TestNextSplit(t *testing.T) {
 		}
 	}
 }
+
+// TestPositionBeforeSplit asserts that a drain time that is not true any more is
+// forgotten before the traffic that made it untrue is taken away.
+func TestPositionBeforeSplit(t *testing.T) {
+	o := situation{stable: "a", canary: "b", least: 50, most: 50, stables: 10, canaries: 5, aborted: true}.observed()
+	if p := Decide(o); p.Split == nil || p.Raises {
+		t.Errorf("an abort waits for the position: %+v", p)
+	}
+	o.Position.Draining = map[string]time.Time{"b": o.Now.Add(-time.Hour)}
+	if p := Decide(o); p.Split == nil || !p.Raises || len(p.Position.Draining) > 0 {
+		t.Errorf("the drain time would be found again: %+v", p)
+	}
+}

@@ -35,7 +35,7 @@ func decideIsTotal(t *rapid.T) {
 	if p.Verdict.Ready.Reason == "" || p.Verdict.Reconciling != nil && p.Verdict.Stalled != nil {
 		t.Fatalf("verdict %+v", p.Verdict)
 	}
-	if p.Split != nil && !o.Routing.usable() {
+	if p.Split != nil && !o.Routing.usable() && (o.Routing.Problem == nil || p.Split.Weight > o.Routing.State.MinWeight) {
 		t.Fatalf("split %s on an unusable routing", p.Split)
 	}
 	if p.Release && o.Spec.DeletedAt == nil {
