@@ -8,5 +8,6 @@
 //	make e2e ARGS='-ginkgo.focus "bad release"'
 //
 // SLUICE_E2E_OUTAGE sets how long the API server is away (default one minute, CI
-// shortens it), and SLUICE_E2E_DIR keeps the cluster's files and logs.
+// shortens it), SLUICE_E2E_DIR keeps the cluster's files and logs, and
+// SLUICE_E2E_OPERATOR names another operator to run.
 package e2e

@@ -27,12 +27,13 @@ var _ = Describe("Release", func() {
 			s.Metrics = errorRatio()
 		}
 		deploy(ctx, both...)
-		revisions := map[*service]string{}
+		olds, revisions := map[*service]string{}, map[*service]string{}
 		for _, s := range both {
+			olds[s] = s.get(ctx).Status.Stable.Revision
 			revisions[s] = s.release(ctx, "v2")
 		}
 		for _, s := range both {
-			old, revision := s.get(ctx).Status.Stable.Revision, revisions[s]
+			old, revision := olds[s], revisions[s]
 			s.within(ctx, time.Minute, "promoted", serves(revision))
 			s.eventuallyWeight(ctx, 0)
 			Eventually(s.pods).WithArguments(ctx).Should(Equal(map[string]int32{old: 0, revision: 4}))
