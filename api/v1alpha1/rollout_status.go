@@ -107,6 +107,10 @@ type RevisionStatus struct {
 	Weight int32 `json:"weight"`
 }
 
+// PromotionStep names the final move of all traffic to the canary, which follows
+// the user's steps. Its index is their number.
+const PromotionStep = "promotion"
+
 // StepStatus tells where in the steps a release is.
 type StepStatus struct {
 	// index of the step, from 0. The number of steps itself stands for the final

@@ -46,8 +46,8 @@ func placeOf(run *v1alpha1.AnalysisRun, rollout *v1alpha1.Rollout) place {
 		return over("the release was aborted")
 	}
 	step := s.Step
-	if step == nil || step.InForceSince == nil || step.Weight <= 0 {
-		return place{}
+	if step == nil || step.InForceSince == nil || step.Weight <= 0 || step.Name == v1alpha1.PromotionStep {
+		return place{} // The promotion follows the last judgement; nothing waits for another.
 	}
 	return place{step: &v1alpha1.AnalysisStep{Index: step.Index, Name: step.Name, Since: *step.InForceSince}}
 }

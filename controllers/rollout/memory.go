@@ -24,8 +24,9 @@ type recollection struct {
 	// checked is the template hash that the API server took in a dry run.
 	checked string
 
-	// wrote is when the status was last written.
-	wrote time.Time
+	// outdated is since when the status that is written differs in counts or
+	// wording from what is true; zero while it does not.
+	outdated time.Time
 }
 
 func newMemory() *memory {

@@ -18,9 +18,9 @@ import (
 const (
 	// historyLength is how many transitions the status keeps.
 	historyLength = 20
-	// countsInterval is the least time between two writes of a status that differ
-	// in counts and wording alone.
-	countsInterval = time.Second
+	// countsDelay is how old counts and wording in a status may be, when nothing
+	// else changed in it.
+	countsDelay = 2 * time.Second
 	// messageLength is the most that a condition's message may have.
 	messageLength = 1024
 )
@@ -30,10 +30,14 @@ const (
 func (r *Reconciler) writeStatus(ctx context.Context, o *observation, p *plan.Plan, shifted bool) error {
 	next := makeStatus(o, p, shifted)
 	if equality.Semantic.DeepEqual(&o.rollout.Status, next) {
+		o.memory.outdated = time.Time{}
 		return nil
 	}
 	if sameButCounts(&o.rollout.Status, next) {
-		if wait := countsInterval - o.Now.Sub(o.memory.wrote); wait > 0 {
+		if o.memory.outdated.IsZero() {
+			o.memory.outdated = o.Now
+		}
+		if wait := countsDelay - o.Now.Sub(o.memory.outdated); wait > 0 {
 			if p.RequeueAfter == 0 || wait < p.RequeueAfter {
 				p.RequeueAfter = wait
 			}
@@ -48,7 +52,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, o *observation, p *plan.Pl
 		}
 		return fmt.Errorf("writing the status: %w", err)
 	}
-	o.memory.wrote = o.Now
+	o.memory.outdated = time.Time{}
 	o.rollout.ResourceVersion = written.ResourceVersion
 	r.announce(o.rollout, written, p)
 	return nil
