@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,6 +32,10 @@ func measureFleet(ctx context.Context, b *bench, n int) error {
 		return err
 	}
 	before, err := operator.Usage()
+	if err != nil {
+		return err
+	}
+	others, err := b.clusterCPU()
 	if err != nil {
 		return err
 	}
@@ -63,6 +68,10 @@ func measureFleet(ctx context.Context, b *bench, n int) error {
 	if err != nil {
 		return err
 	}
+	othersAfter, err := b.clusterCPU()
+	if err != nil {
+		return err
+	}
 	looked, err := reconciles(ctx, operator)
 	if err != nil {
 		return err
@@ -90,6 +99,7 @@ func measureFleet(ctx context.Context, b *bench, n int) error {
 	r.add(b.part, name("reads that no cache answered"), one(float64(t.Reads)), limit{exact: true})
 	r.add(b.part, name("operator CPU until promoted"), one((promoted.CPU - before.CPU).Seconds()), target(seconds(4)))
 	r.add(b.part, name("operator CPU until all was drained"), one((after.CPU - before.CPU).Seconds()), seconds(0))
+	r.add(b.part, name("CPU of etcd, API server and controller-manager"), one((othersAfter-others).Seconds()), seconds(0))
 	r.add(b.part, name("operator peak memory"), one(mebibytes(after.PeakRSS)), target(limit{unit: "MiB", most: 80}))
 	r.breakdown(b.part, n, &t)
 	return profiled()
@@ -115,6 +125,22 @@ func (b *bench) restingFleet(ctx context.Context, n int) (*demo.Operator, *fleet
 	}
 	_, err = b.awaitQuiet(ctx)
 	return operator, f, err
+}
+
+// clusterCPU is what the cluster's own programs have used of the processor.
+func (b *bench) clusterCPU() (time.Duration, error) {
+	var total time.Duration
+	for _, p := range b.cluster.Processes() {
+		if !slices.Contains(tools, p.Name()) {
+			continue
+		}
+		usage, err := p.Usage()
+		if err != nil {
+			return 0, err
+		}
+		total += usage.CPU
+	}
+	return total, nil
 }
 
 // awaitPromoted returns how long each Rollout took until another revision was
