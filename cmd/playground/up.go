@@ -98,6 +98,7 @@ func (d *director) stay(ctx context.Context, p *prompt) error {
 				p.lines = nil // standard input has ended; the cluster stays
 				continue
 			}
+			p.terminal.asking = false
 			quit, err := d.obey(ctx, line)
 			if err != nil {
 				d.printer.Say(timeline.Bad, err.Error())

@@ -92,7 +92,7 @@ func (p *Printer) Title(text string) {
 func (p *Printer) Header(stable, canary string) {
 	fmt.Fprintf(p.Out, "%s\n", p.paint(faint, fmt.Sprintf("%8s  %-10s %6s %6s  %-19s  %-19s  %-13s %s",
 		"time", "step", "asked", "seen", "requests (failed)", "requests (failed)", "who", "what")))
-	fmt.Fprintf(p.Out, "%s\n", p.paint(faint, fmt.Sprintf("%8s  %-10s %6s %6s  %-19s  %-19s",
+	fmt.Fprintf(p.Out, "%s\n", p.paint(faint, fmt.Sprintf("%8s  %-10s %6s %6s  %-19s  %s",
 		"", "", "", "", shorten("of "+stable, 19), shorten("of "+canary, 19))))
 }
 

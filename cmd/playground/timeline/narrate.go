@@ -189,7 +189,7 @@ func specOf(run *v1alpha1.AnalysisRun, metric string) *v1alpha1.Metric {
 func measurement(spec *v1alpha1.Metric, s *v1alpha1.MetricStatus, last *v1alpha1.Measurement) string {
 	condition := spec.SuccessWhen
 	if condition == "" {
-		condition = "not " + spec.FailWhen
+		condition = "not (" + spec.FailWhen + ")"
 	}
 	needed := max(spec.Count, 1)
 	progress := fmt.Sprintf("%d of %d", min(s.Successful, needed), needed)
