@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/trafficrouting"
 )
 
@@ -23,6 +24,9 @@ type recollection struct {
 	since   time.Time
 	// checked is the template hash that the API server took in a dry run.
 	checked string
+
+	// spec is what reading the spec came to, kept while a release is in progress.
+	spec *checkedSpec
 
 	// outdated is since when the status that is written differs in counts or
 	// wording from what is true; zero while it does not.
@@ -50,6 +54,21 @@ func (m *memory) forget(name types.NamespacedName) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.known, name)
+}
+
+// check reads a Rollout's spec, or remembers what that came to. It remembers while
+// a release is in progress, when a Rollout is looked at often, and not at rest,
+// when it would take memory for nothing.
+func (r *recollection) check(rollout *v1alpha1.Rollout) *checkedSpec {
+	spec := r.spec
+	if spec == nil || spec.generation != rollout.Generation {
+		spec = checkParts(rollout)
+	}
+	r.spec = nil
+	if rollout.Status.Canary != nil {
+		r.spec = spec
+	}
+	return spec
 }
 
 // lost notes that the routing could not be seen: what comes after is new.

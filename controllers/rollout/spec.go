@@ -72,32 +72,53 @@ func (r *Reconciler) checkSpec(ctx context.Context, o *observation) *plan.Proble
 	invalid := func(format string, args ...any) *plan.Problem {
 		return &plan.Problem{Reason: v1alpha1.ReasonInvalidSpec, Message: fmt.Sprintf(format, args...)}
 	}
-	spec := &o.rollout.Spec
 	if len(o.Spec.Steps) == 0 {
 		return invalid("strategy.canary.steps is empty: write at least one step")
 	}
 	if name := repeatedStep(o.Spec.Steps); name != "" {
 		return invalid("two steps are named %s, one of them by its position: give them different names", name)
 	}
+	checked := o.memory.check(o.rollout)
+	if checked.parsed {
+		o.template = checked.template
+		o.Spec.Revision = revisionOf(o)
+	}
+	if checked.problem != "" {
+		return invalid("%s", checked.problem)
+	}
+	return r.checkTemplate(ctx, o)
+}
+
+// checkedSpec is what reading a spec came to.
+type checkedSpec struct {
+	generation int64
+	template   resources.Template
+	parsed     bool   // template is there
+	problem    string // for the user
+}
+
+// checkParts reads the parts of a spec that take time to read. It depends on the
+// spec alone.
+func checkParts(rollout *v1alpha1.Rollout) *checkedSpec {
+	spec, c := &rollout.Spec, &checkedSpec{generation: rollout.Generation}
 	template, err := resources.ParseTemplate(spec.Workload)
 	if err != nil {
-		return invalid("%s", err)
+		c.problem = err.Error()
+		return c
 	}
-	o.template = template
-	o.Spec.Revision = revisionOf(o)
+	c.template, c.parsed = template, true
 	matches, err := resources.SelectorMatches(&spec.Selector, &template.Pod)
 	switch {
 	case err != nil:
-		return invalid("%s", err)
+		c.problem = err.Error()
 	case !matches:
-		return invalid("selector does not match workload.template.metadata.labels: no pod would belong to the Rollout")
-	}
-	if spec.Analysis != nil {
+		c.problem = "selector does not match workload.template.metadata.labels: no pod would belong to the Rollout"
+	case spec.Analysis != nil:
 		if err := analysis.ValidateMetrics(spec.Analysis.Metrics); err != nil {
-			return invalid("analysis: %s", err)
+			c.problem = "analysis: " + err.Error()
 		}
 	}
-	return r.checkTemplate(ctx, o)
+	return c
 }
 
 func repeatedStep(steps []plan.Step) string {
@@ -114,6 +135,11 @@ func repeatedStep(steps []plan.Step) string {
 // revisionOf finds the ReplicaSet whose template means the same as the spec's, or
 // names a new revision.
 func revisionOf(o *observation) string {
+	for revision, rs := range o.replicaSets {
+		if resources.MadeFrom(rs, o.template) {
+			return revision // word for word, as nearly always
+		}
+	}
 	for revision, rs := range o.replicaSets {
 		if t, err := resources.TemplateOf(rs); err == nil && t.Same(o.template) {
 			return revision

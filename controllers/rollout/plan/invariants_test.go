@@ -112,6 +112,7 @@ func (m *machine) decide(o Observed) Plan {
 	m.checkVerdict(p)
 	m.checkSplit(x)
 	m.checkBorne(x)
+	m.checkReturn(x)
 	m.checkAbortFirst(x)
 	m.checkStart(x)
 	m.checkAdvance(x)
@@ -190,6 +191,23 @@ func (m *machine) checkBorne(x oracle) {
 	}
 	if canary != "" && canary != stable && canary != x.p.Position.Stable && weight > 0 && !x.bears(canary, weight) {
 		m.fail("1: %s keeps %d%% with %d pods", canary, weight, x.available(canary))
+	}
+}
+
+// checkReturn asserts that stable is given no more than it can take back (1), but
+// for what the canary destination cannot bear.
+func (m *machine) checkReturn(x oracle) {
+	split, state := x.p.Split, x.o.Routing.State
+	if split == nil || split.Stable == split.Canary || split.Weight >= state.MaxWeight || split.Canary != state.Canary ||
+		x.bears(split.Stable, 100-split.Weight) {
+		return
+	}
+	next := split.Weight + 1
+	if state.MinWeight != state.MaxWeight && split.Weight == state.MinWeight {
+		next = state.MaxWeight // Anything in between would raise some routes.
+	}
+	if x.bears(split.Canary, next) {
+		m.fail("1: stable is given %d%% with %d pods, and %s could keep %d%%", 100-split.Weight, x.available(split.Stable), split.Canary, next)
 	}
 }
 
@@ -276,6 +294,20 @@ func (m *machine) checkStart(x oracle) {
 // (6).
 func (m *machine) checkAdvance(x oracle) {
 	was, now := x.o.Position, x.p.Position
+	entered, commanded := 0, 0
+	for _, t := range x.p.Transitions {
+		if t.Type == v1alpha1.TransitionStepEntered && !strings.Contains(t.Message, "were edited") {
+			entered++
+		}
+	}
+	for _, a := range x.p.Actions {
+		if a.Applied && strings.Contains(a.Message, "was promoted by") {
+			commanded++
+		}
+	}
+	if edited := x.p.Position.Step != nil && entered < len(x.p.Transitions); entered > max(1, commanded) || entered > commanded && edited {
+		m.fail("6: %d steps were entered at once", entered)
+	}
 	if !was.releasing() || !now.releasing() || now.Attempt != was.Attempt || now.Canary != was.Canary ||
 		now.Step.Name == was.Step.Name && now.Step.Weight == was.Step.Weight {
 		return

@@ -171,6 +171,9 @@ func (m *machine) command() {
 	if revision == "" || rapid.IntRange(0, 4).Draw(m.t, "other") == 0 {
 		revision = m.revision()
 	}
+	if m.position.Abort != nil {
+		kinds = append(kinds, v1alpha1.ActionRetry, v1alpha1.ActionRetry, v1alpha1.ActionRetry)
+	}
 	m.act(rapid.SampledFrom(kinds).Draw(m.t, "kind"), revision)
 }
 
