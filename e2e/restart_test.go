@@ -9,6 +9,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"k8s.io/utils/ptr"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 )
@@ -85,7 +86,12 @@ var _ = Describe("Restart", Ordered, func() {
 	It("outlives the API server's absence", func(ctx SpecContext) {
 		outage, bakes := outageTime(), 5*time.Second
 		s := newService("outage", bake(25, bakes), bake(50, bakes), approve(100))
+		for i := range s.Steps {
+			// All pods are there before: the controllers that make them come back later.
+			s.Steps[i].Scale = &v1alpha1.StepScale{Percent: ptr.To[int32](100)}
+		}
 		deploy(ctx, s)
+		old := s.get(ctx).Status.Stable.Revision
 		revision := s.release(ctx, "v2")
 		before := s.eventually(ctx, "the first step", inForce(stepName(0))).Status.Step
 		pid := operator.PID()
@@ -111,10 +117,19 @@ var _ = Describe("Restart", Ordered, func() {
 		third := s.within(ctx, time.Minute, "the third step", inForce(stepName(2))).Status.Step
 		Expect(third.EnteredAt.Sub(second.InForceSince.Time)).To(BeNumerically(">=", bakes))
 		AddReportEntry("outage", "away for "+outage.String()+", moved on "+second.EnteredAt.Sub(back).String()+" after it was back", ReportEntryVisibilityAlways)
+		// Istio's control plane and the other controllers, too, take their time to find
+		// the API server again, each watch its own: the person who approves waits until
+		// the weight is seen in the requests, and a service can be deployed.
+		Eventually(func() float64 { return s.traffic.Window(time.Now().Add(-time.Second), time.Now()).Share(revision) }).
+			WithTimeout(90*time.Second).Should(BeNumerically("==", 1), "the canary's share of the requests")
+		aftermath := newService("aftermath", bake(50, time.Second))
+		aftermath.patience = 90 * time.Second
+		deploy(ctx, aftermath)
 		applied(ctx, s.command(ctx, v1alpha1.ActionPromote))
 		s.eventually(ctx, "promoted", serves(revision))
-		rest(ctx, s)
-	}, SpecTimeout(5*time.Minute))
+		Eventually(s.podsOf).WithArguments(ctx, old).WithTimeout(90*time.Second).Should(BeEmpty(), "pods of the old revision")
+		rest(ctx, s, aftermath)
+	}, SpecTimeout(6*time.Minute))
 })
 
 // outageTime is how long the API server is away.

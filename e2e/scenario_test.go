@@ -35,6 +35,8 @@ type service struct {
 	demo.Service
 	traffic *localcluster.Traffic
 	done    bool
+	// patience is how long eventually waits; 40 seconds without it.
+	patience time.Duration
 }
 
 // bake makes a step.
@@ -131,7 +133,11 @@ func (s *service) release(ctx context.Context, version string) string {
 // eventually waits for a Rollout that fits and returns it.
 func (s *service) eventually(ctx context.Context, what string, fits func(*v1alpha1.Rollout) bool) *v1alpha1.Rollout {
 	GinkgoHelper()
-	return s.within(ctx, 40*time.Second, what, fits)
+	patience := s.patience
+	if patience == 0 {
+		patience = 40 * time.Second
+	}
+	return s.within(ctx, patience, what, fits)
 }
 
 func (s *service) within(ctx context.Context, d time.Duration, what string, fits func(*v1alpha1.Rollout) bool) *v1alpha1.Rollout {
