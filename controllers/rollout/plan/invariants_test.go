@@ -305,7 +305,8 @@ func (m *machine) checkAdvance(x oracle) {
 			commanded++
 		}
 	}
-	if edited := x.p.Position.Step != nil && entered < len(x.p.Transitions); entered > max(1, commanded) || entered > commanded && edited {
+	started := x.p.Position.Step != nil && entered < len(x.p.Transitions)
+	if entered > max(1, commanded) || entered > commanded && started {
 		m.fail("6: %d steps were entered at once", entered)
 	}
 	if !was.releasing() || !now.releasing() || now.Attempt != was.Attempt || now.Canary != was.Canary ||
