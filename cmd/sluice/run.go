@@ -17,6 +17,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -42,6 +43,11 @@ const (
 	firstPause = time.Second
 	lastPause  = 15 * time.Second
 )
+
+// retryPeriod is how often the lease is renewed, and how often others look at it,
+// give or take. A standby sees the last renewal up to two periods late and takes
+// over up to two periods after the lease ran out: short periods keep that short.
+const retryPeriod = 750 * time.Millisecond
 
 // run works until ctx ends. A replica that loses its lease, as when the API server
 // is away, drops all that it knew, and with it every write in flight, and starts
@@ -163,7 +169,7 @@ func (o *options) manager(scheme *runtime.Scheme) (manager.Options, error) {
 			DefaultNamespaces: namespaces,
 			DefaultTransform:  cache.TransformStripManagedFields(),
 			ByObject: map[client.Object]cache.ByObject{
-				&appsv1.ReplicaSet{}: {Label: labels.NewSelector().Add(*ours)},
+				&appsv1.ReplicaSet{}: {Label: labels.NewSelector().Add(*ours), Transform: withoutTemplate},
 			},
 		},
 		Client: client.Options{Cache: &client.CacheOptions{
@@ -180,11 +186,22 @@ func (o *options) manager(scheme *runtime.Scheme) (manager.Options, error) {
 		LeaderElectionReleaseOnCancel: true,
 		LeaseDuration:                 ptr.To(o.leaseDuration),
 		RenewDeadline:                 ptr.To(o.leaseDuration * 2 / 3),
-		RetryPeriod:                   ptr.To(min(2*time.Second, o.leaseDuration/7)),
+		RetryPeriod:                   ptr.To(min(retryPeriod, o.leaseDuration/7)),
 		GracefulShutdownTimeout:       ptr.To(15 * time.Second),
 		// A replica that starts over names its controllers again.
 		Controller: crconfig.Controller{SkipNameValidation: ptr.To(true)},
 	}, nil
+}
+
+// withoutTemplate drops what nobody reads of a ReplicaSet: the template that it was
+// made from is in an annotation, in the user's own words. ReplicaSets are patched,
+// never updated, so nothing is lost by it.
+func withoutTemplate(obj any) (any, error) {
+	if rs, ok := obj.(*appsv1.ReplicaSet); ok {
+		rs.ManagedFields = nil
+		rs.Spec.Template = corev1.PodTemplateSpec{}
+	}
+	return obj, nil
 }
 
 func (o *options) addControllers(ctx context.Context, mgr ctrl.Manager, config *rest.Config) error {
