@@ -6,6 +6,7 @@
 //   - observed.go: what is seen, and the durable memory (Position)
 //   - plan.go: Decide and what it returns
 //   - rules.go: how the position moves, as an ordered list of rules
+//   - gates.go: what a step must come to before it is passed
 //   - commands.go: the rules that carry out a person's commands
 //   - capacity.go: how much traffic a revision's pods can carry
 //   - split.go: the next safe routing on the way to the one that is wanted

@@ -284,3 +284,61 @@ func (m *machine) afterFailure(x write, p Plan, rest []write) []write {
 		return !(x.failsAlone && y.failsAlone) && !(keep && y.name == "position")
 	})
 }
+
+// comesToRest lets everything that is broken heal and asserts that a bounded number
+// of rounds then leads to rest (9), with the spec's revision promoted or aborted.
+func (m *machine) comesToRest() {
+	m.spec.Problem, m.problem, m.unreadable, m.spec.Paused, m.stale, m.staleNet = nil, nil, false, false, nil, false
+	for i := range m.spec.Steps {
+		m.spec.Steps[i].Approval = false
+	}
+	m.heal()
+	if m.spec.Replicas == 0 && m.spec.Analysed {
+		m.spec.Replicas = 1
+	}
+	m.t.Logf("%s everything heals: %s", m.clock(), m.line())
+	rounds := 0
+	for ; ; rounds++ {
+		if rounds > 400 {
+			m.fail("9: no rest after %d rounds", rounds)
+		}
+		before, at := m.fingerprint(), m.now
+		m.carryOut(false)
+		if m.released {
+			return
+		}
+		if m.fingerprint() != before {
+			continue
+		}
+		m.toNextEvent()
+		if m.now.Equal(at) {
+			break
+		}
+	}
+	o := m.see()
+	p := m.decide(o)
+	if p.Split != nil || len(p.Scale)+len(p.Transitions)+len(p.Actions) > 0 || p.RequeueAfter != 0 || asJSON(p.Position) != asJSON(o.Position) {
+		m.fail("9: something is asked for at rest: %+v", p)
+	}
+	m.checkRest(p)
+}
+
+func (m *machine) checkRest(p Plan) {
+	pos, n := m.position, m.net()
+	promoted := pos.Stable == m.spec.Revision && pos.Canary == "" && p.Verdict.Ready.Status == "True"
+	aborted := pos.Canary == m.spec.Revision && pos.Abort != nil && p.Verdict.Stalled != nil
+	switch {
+	case m.spec.DeletedAt != nil:
+		m.fail("9: the Rollout was never let go")
+	case !promoted && !aborted:
+		m.fail("9: at rest half way: %+v", p.Verdict)
+	case n.stable != pos.Stable || slices.Max(n.weights) != 0:
+		m.fail("9: at rest with the wrong routing")
+	}
+	for _, s := range m.sets {
+		switch n := int32(len(s.pods)); {
+		case s.revision == pos.Stable && n != m.spec.Replicas, s.revision != pos.Stable && n != 0:
+			m.fail("9: at rest with %d pods of %s", n, s.revision)
+		}
+	}
+}
