@@ -82,8 +82,8 @@ func commands() map[string]command {
 		"bad": {"release a version that fails one request in five", func(ctx context.Context, d *director) error {
 			return d.pushNext(ctx, "-errors-20")
 		}},
-		"slow": {"release a version that takes 400 ms to answer", func(ctx context.Context, d *director) error {
-			return d.pushNext(ctx, "-latency-400ms")
+		"slow": {"release a version that takes 800 ms to answer", func(ctx context.Context, d *director) error {
+			return d.pushNext(ctx, "-latency-800ms")
 		}},
 		"promote": {"pass the current step now", func(ctx context.Context, d *director) error {
 			return d.act(ctx, v1alpha1.ActionPromote)

@@ -24,7 +24,7 @@ const (
 	serviceName = "shop"
 	replicas    = 4
 	mostErrors  = "0.05"
-	mostLatency = "250.0" // milliseconds
+	mostLatency = "500.0" // milliseconds
 )
 
 // steps of a release: the weights, and how long each is held at least.
@@ -61,13 +61,12 @@ type stage struct {
 // newStage boots all of it, in a folder of its own below the build folder, and
 // tells log what is up. The caller closes it, also after an error.
 func newStage(ctx context.Context, o options, log io.Writer) (*stage, error) {
+	latency := demo.Latency(mostLatency, time.Second, 2)
+	latency.FailureLimit = 2 // a busy machine has slow moments of its own
 	s := &stage{options: o, service: demo.Service{
 		Namespace: namespace, Name: serviceName, Replicas: replicas, Version: "v1", Steps: steps(),
 		Annotations: map[string]string{localcluster.AnnotationStartupDelay: "500ms"},
-		Metrics: []v1alpha1.Metric{
-			demo.ErrorRatio(mostErrors, time.Second, 2),
-			demo.Latency(mostLatency, time.Second, 2),
-		},
+		Metrics:     []v1alpha1.Metric{demo.ErrorRatio(mostErrors, time.Second, 2), latency},
 	}}
 	dir, err := os.MkdirTemp(o.buildDir, "cluster-")
 	if err != nil {

@@ -42,7 +42,9 @@ func runUp(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { _ = os.Remove(kubeconfig) }() // it leads nowhere once the cluster is gone
-	printer.Say(timeline.Plain, "    reachable from this machine: export KUBECONFIG="+kubeconfig)
+	prometheus := "http://" + localcluster.HostAddr(prometheusListener)
+	printer.Say(timeline.Plain, "    from this machine: export KUBECONFIG="+kubeconfig)
+	printer.Say(timeline.Plain, "    Prometheus: "+prometheus)
 	d := newDirector(s, printer)
 	if err := d.settle(ctx); err != nil {
 		return err
@@ -56,7 +58,7 @@ func runUp(ctx context.Context, o options) (err error) {
 		}
 	}
 	fmt.Fprint(out, welcome(guide{
-		Kubeconfig: kubeconfig, Prometheus: "http://" + localcluster.HostAddr(prometheusListener),
+		Kubeconfig: kubeconfig, Prometheus: prometheus,
 		Logs: s.logs(), Namespace: namespace, Service: serviceName, OperatorPID: s.operator.PID(),
 	}))
 	return d.stay(ctx, newPrompt(ctx, os.Stdin, out))

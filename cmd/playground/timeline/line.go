@@ -90,7 +90,7 @@ func (p *Printer) Title(text string) {
 
 // Header names the columns of a release of one version over another.
 func (p *Printer) Header(stable, canary string) {
-	fmt.Fprintf(p.Out, "%s\n", p.paint(faint, fmt.Sprintf("%8s  %-10s %6s %6s  %-19s  %-19s  %-13s %s",
+	fmt.Fprintf(p.Out, "%s\n", p.paint(faint, fmt.Sprintf("%8s  %-10s %6s %6s  %-19s  %-19s  %-14s %s",
 		"time", "step", "asked", "seen", "requests (failed)", "requests (failed)", "who", "what")))
 	fmt.Fprintf(p.Out, "%s\n", p.paint(faint, fmt.Sprintf("%8s  %-10s %6s %6s  %-19s  %s",
 		"", "", "", "", shorten("of "+stable, 19), shorten("of "+canary, 19))))
@@ -102,9 +102,9 @@ func (p *Printer) Line(l Line) {
 	if step == "" {
 		step = "-"
 	}
-	fmt.Fprintf(p.Out, "%7.1fs  %-10s %6s %6s  %s  %s  %-13s %s\n",
+	fmt.Fprintf(p.Out, "%7.1fs  %-10s %6s %6s  %s  %s  %-14s %s\n",
 		l.At.Seconds(), shorten(step, 10), asked(l.Asked), observed(l.Observed),
-		p.count(l.Stable), p.count(l.Canary), shorten(l.Who, 13), p.paint(colourOf(l.Tone), l.Text))
+		p.count(l.Stable), p.count(l.Canary), shorten(l.Who, 14), p.paint(colourOf(l.Tone), l.Text))
 }
 
 // Say writes a line of text below a timeline's lines.
