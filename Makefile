@@ -35,7 +35,7 @@ playground: build ## Boot the local cluster with a demo service, and keep it unt
 build: ## Build the commands into bin/.
 	@echo "==> building bin/: $(notdir $(wildcard cmd/*))"
 	@mkdir -p bin
-	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/...
+	@$(GO) build -o bin/ ./cmd/...
 
 .PHONY: generate
 generate: ## Write generated files: deep copies, apply configurations, CustomResourceDefinitions.
