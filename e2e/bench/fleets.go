@@ -12,6 +12,9 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/rest"
+
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/demo"
 )
@@ -21,8 +24,8 @@ const (
 	quiet = 4 * time.Second
 	// metricInterval is a metric's default: a step of a fleet needs one measurement.
 	metricInterval = 30 * time.Second
-	// rest is how long a fleet at rest is watched.
-	rest = time.Minute
+	// restTime is how long a fleet at rest is watched.
+	restTime = time.Minute
 )
 
 // measureFleet updates n Rollouts at once and measures what their releases cost.
@@ -43,7 +46,7 @@ func measureFleet(ctx context.Context, b *bench, n int) error {
 	if err != nil {
 		return err
 	}
-	profiled, err := b.startProfile(ctx, operator, fmt.Sprintf("fleet%d", n))
+	profiled, err := b.startProfile(ctx, fmt.Sprintf("fleet%d", n))
 	if err != nil {
 		return err
 	}
@@ -99,7 +102,7 @@ func measureFleet(ctx context.Context, b *bench, n int) error {
 	r.add(b.part, name("reads that no cache answered"), one(float64(t.Reads)), limit{exact: true})
 	r.add(b.part, name("operator CPU until promoted"), one((promoted.CPU - before.CPU).Seconds()), target(seconds(4)))
 	r.add(b.part, name("operator CPU until all was drained"), one((after.CPU - before.CPU).Seconds()), seconds(0))
-	r.add(b.part, name("CPU of etcd, API server and controller-manager"), one((othersAfter-others).Seconds()), seconds(0))
+	r.add(b.part, name("CPU of etcd, API server and controller-manager"), one((othersAfter - others).Seconds()), seconds(0))
 	r.add(b.part, name("operator peak memory"), one(mebibytes(after.PeakRSS)), target(limit{unit: "MiB", most: 80}))
 	r.breakdown(b.part, n, &t)
 	return profiled()
@@ -205,7 +208,7 @@ func measureIdle(ctx context.Context, b *bench, n int) error {
 		return err
 	}
 	from := time.Now()
-	if err := pause(ctx, rest); err != nil {
+	if err := pause(ctx, restTime); err != nil {
 		return err
 	}
 	after, err := operator.Usage()
@@ -231,30 +234,36 @@ func measureIdle(ctx context.Context, b *bench, n int) error {
 // namespaces of its own.
 const profileAddr = "127.0.0.1:6060"
 
-// startProfile takes a CPU profile of what follows, and a heap profile when the
-// returned function is called, which waits for both.
-func (b *bench) startProfile(ctx context.Context, operator *demo.Operator, name string) (func() error, error) {
+// startProfile takes CPU profiles of the operator and of the API server over what
+// follows, and a heap profile of the operator when the returned function is
+// called, which waits for all.
+func (b *bench) startProfile(ctx context.Context, name string) (func() error, error) {
 	if b.profile == "" {
 		return func() error { return nil }, nil
 	}
 	if err := os.MkdirAll(b.profile, 0o755); err != nil {
 		return nil, fmt.Errorf("making the folder for profiles: %w", err)
 	}
-	done := make(chan error, 1)
-	go func() {
-		done <- fetch(ctx, "http://"+profileAddr+"/debug/pprof/profile?seconds=20", filepath.Join(b.profile, name+".cpu"))
-	}()
+	server, err := rest.HTTPClientFor(b.cluster.AdminConfig())
+	if err != nil {
+		return nil, fmt.Errorf("making a client: %w", err)
+	}
+	const cpu = "/debug/pprof/profile?seconds=15"
+	operatorURL, path := "http://"+profileAddr, filepath.Join(b.profile, name)
+	var group errgroup.Group
+	group.Go(func() error { return fetch(ctx, http.DefaultClient, operatorURL+cpu, path+".cpu") })
+	group.Go(func() error { return fetch(ctx, server, b.cluster.APIServerURL()+cpu, path+".apiserver.cpu") })
 	return func() error {
-		if err := <-done; err != nil {
+		if err := group.Wait(); err != nil {
 			return err
 		}
-		return fetch(ctx, "http://"+profileAddr+"/debug/pprof/heap?gc=1", filepath.Join(b.profile, name+".heap"))
+		return fetch(ctx, http.DefaultClient, operatorURL+"/debug/pprof/heap?gc=1", path+".heap")
 	}, nil
 }
 
 // fetch writes what a URL gives to a file.
-func fetch(ctx context.Context, url, path string) error {
-	content, err := read(ctx, url)
+func fetch(ctx context.Context, client *http.Client, url, path string) error {
+	content, err := read(ctx, client, url)
 	if err != nil {
 		return err
 	}
@@ -262,12 +271,12 @@ func fetch(ctx context.Context, url, path string) error {
 }
 
 // read returns what a URL gives.
-func read(ctx context.Context, url string) ([]byte, error) {
+func read(ctx context.Context, client *http.Client, url string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", url, err)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", url, err)
 	}
@@ -285,7 +294,7 @@ func read(ctx context.Context, url string) ([]byte, error) {
 // reconciles is how often an operator's controllers looked at something, by its
 // own metrics.
 func reconciles(ctx context.Context, operator *demo.Operator) (int, error) {
-	content, err := read(ctx, "http://"+operator.MetricsAddr+"/metrics")
+	content, err := read(ctx, http.DefaultClient, "http://"+operator.MetricsAddr+"/metrics")
 	if err != nil {
 		return 0, err
 	}
