@@ -58,7 +58,10 @@ func (r *Reconciler) apply(ctx context.Context, o *observation, p *plan.Plan) er
 
 func (r *Reconciler) applySplit(ctx context.Context, o *observation, p *plan.Plan) error {
 	log.FromContext(ctx).Info("Moving traffic", "stable", p.Split.Stable, "canary", p.Split.Canary, "weight", p.Split.Weight)
-	if err := r.router.Apply(ctx, o.target, *p.Split); err != nil {
+	err := r.router.Apply(ctx, o.target, *p.Split)
+	// Whatever became of it: what is seen next is new, even if it looks the same.
+	o.memory.lost()
+	if err != nil {
 		return fmt.Errorf("writing the routing: %w", err)
 	}
 	return nil
@@ -129,13 +132,11 @@ func (r *Reconciler) applyRun(ctx context.Context, o *observation, intent *plan.
 
 // pruneRuns deletes the oldest AnalysisRuns beyond the history.
 func (r *Reconciler) pruneRuns(ctx context.Context, rollout *v1alpha1.Rollout, current string) error {
-	var list v1alpha1.AnalysisRunList
-	if err := r.client.List(ctx, &list, client.InNamespace(rollout.Namespace),
-		client.MatchingFields{ownerIndex: string(rollout.UID)}, client.UnsafeDisableDeepCopy,
-		client.DisableReadYourWritesConsistency); err != nil {
-		return fmt.Errorf("listing AnalysisRuns: %w", err)
+	runs, err := r.listRuns(ctx, rollout)
+	if err != nil {
+		return err
 	}
-	old := slices.DeleteFunc(list.Items, func(run v1alpha1.AnalysisRun) bool { return run.Name == current })
+	old := slices.DeleteFunc(runs, func(run v1alpha1.AnalysisRun) bool { return run.Name == current })
 	slices.SortFunc(old, func(a, b v1alpha1.AnalysisRun) int { return int(b.Spec.Subject.Attempt - a.Spec.Subject.Attempt) })
 	var errs []error
 	for i := runHistory; i < len(old); i++ {

@@ -238,6 +238,28 @@ func TestDeletionLeavesStableServingAndIsTakenOver(t *testing.T) {
 	w.Expect(w.owners(stable)).To(gomega.HaveLen(1))
 }
 
+func TestLostStatusTakesOverNoOldVerdict(t *testing.T) {
+	w := newWorld(t)
+	w.create("app", func(r *v1alpha1.Rollout) {
+		r.Spec.Analysis = &v1alpha1.Analysis{Metrics: []v1alpha1.Metric{{Name: "m", Query: "vector(1)", SuccessWhen: "value == 1.0"}}}
+	})
+	w.settle("app")
+	stable := w.get("app").Status.Stable.Revision
+	w.push("app", "v2")
+	w.settle("app", w.at("app", "first"))
+	w.Expect(w.get("app").Status.Attempt).To(gomega.Equal(int32(1)))
+
+	lost := w.get("app")
+	lost.Status = v1alpha1.RolloutStatus{}
+	w.Expect(w.direct.Status().Update(w.ctx, lost)).To(gomega.Succeed())
+	w.restart()
+	w.settle("app", w.at("app", "first"))
+
+	status := w.get("app").Status
+	w.Expect(status.Stable.Revision).To(gomega.Equal(stable))
+	w.Expect(status.Attempt).To(gomega.Equal(int32(2)))
+}
+
 func TestAutoscalerSeesStableAlone(t *testing.T) {
 	w := newWorld(t)
 	w.create("app")

@@ -159,6 +159,13 @@ func ended(a *v1alpha1.RolloutAction) bool {
 
 func (r *Reconciler) observeAnalysis(ctx context.Context, o *observation) error {
 	o.Analysis = plan.Analysis{Verdict: v1alpha1.VerdictPending, Reason: v1alpha1.ReasonAnalysing, Message: "no measurement yet"}
+	runs, err := r.listRuns(ctx, o.rollout)
+	if err != nil {
+		return err
+	}
+	for i := range runs {
+		o.LastAttempt = max(o.LastAttempt, runs[i].Spec.Subject.Attempt)
+	}
 	p := &o.Position
 	if p.Canary == "" || p.Step == nil || o.rollout.Spec.Analysis == nil {
 		return nil
@@ -184,6 +191,18 @@ func (r *Reconciler) observeAnalysis(ctx context.Context, o *observation) error 
 	}
 	o.Analysis.Verdict, o.Analysis.Abort, o.Analysis.Reason, o.Analysis.Message = analysis.Decision(run, step)
 	return nil
+}
+
+// listRuns returns the AnalysisRuns of a Rollout. Nothing rests on the very latest
+// being among them, so it waits for no write.
+func (r *Reconciler) listRuns(ctx context.Context, rollout *v1alpha1.Rollout) ([]v1alpha1.AnalysisRun, error) {
+	var list v1alpha1.AnalysisRunList
+	if err := r.client.List(ctx, &list, client.InNamespace(rollout.Namespace),
+		client.MatchingFields{ownerIndex: string(rollout.UID)}, client.UnsafeDisableDeepCopy,
+		client.DisableReadYourWritesConsistency); err != nil {
+		return nil, fmt.Errorf("listing AnalysisRuns: %w", err)
+	}
+	return list.Items, nil
 }
 
 // observeRouting reads the routing. What only a person can mend is a problem;

@@ -253,7 +253,8 @@ func halfway(t *testing.T) *story {
 func (s *story) begins(with string) *story {
 	text := s.text.String()
 	s.text.Reset()
-	s.line(text[:strings.Index(text, "\n")])
+	first, _, _ := strings.Cut(text, "\n")
+	s.line(first)
 	fmt.Fprintf(&s.text, "%8s  . %s\n", s.clock(), with)
 	return s
 }
