@@ -14,9 +14,8 @@ import (
 	"syscall"
 	"time"
 
-	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
-
 	"github.com/go-logr/logr"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/sluice-dev/sluice/internal/localcluster"
 )

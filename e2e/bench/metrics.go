@@ -19,7 +19,6 @@ type metricServer struct {
 	mu     sync.Mutex
 	bad    map[string]bool
 	served map[string]time.Time // when 1 was first served
-	count  int
 }
 
 // subject finds the Rollout in a query.
@@ -67,7 +66,6 @@ func (m *metricServer) answer(w http.ResponseWriter, r *http.Request) {
 func (m *metricServer) ask(rollout string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.count++
 	if !m.bad[rollout] {
 		return false
 	}
@@ -89,11 +87,4 @@ func (m *metricServer) servedAt(rollout string) time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.served[rollout]
-}
-
-// queries is how many queries were answered.
-func (m *metricServer) queries() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.count
 }

@@ -58,7 +58,7 @@ func ParseDemoTag(tag string) (Behaviour, error) {
 	b := Behaviour{Version: tag}
 	parts := strings.Split(tag, "-")
 	if parts[0] == "" || len(parts)%2 == 0 {
-		return Behaviour{}, fmt.Errorf("demo tag %q: want VERSION[-OPTION-VALUE]...", tag)
+		return Behaviour{}, fmt.Errorf("demo tag %q: want VERSION and then any number of -OPTION-VALUE", tag)
 	}
 	for i := 1; i < len(parts); i += 2 {
 		if err := b.option(parts[i], parts[i+1]); err != nil {

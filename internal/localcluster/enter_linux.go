@@ -162,7 +162,7 @@ func startWithFlags(env []string, files []*os.File, flags uintptr) (*exec.Cmd, e
 func wireStdin(cmd *exec.Cmd) (forward func(), err error) {
 	if _, err := unix.IoctlGetTermios(int(os.Stdin.Fd()), unix.TCGETS); err != nil {
 		cmd.Stdin = os.Stdin
-		return func() {}, nil
+		return func() {}, nil //nolint:nilerr // the error says that it is no terminal
 	}
 	pipe, err := cmd.StdinPipe()
 	if err != nil {
