@@ -119,12 +119,7 @@ func runDemo(ctx context.Context, o options) (err error) {
 	printer.Title("booting a local cluster")
 	began := time.Now()
 	s, err := newStage(ctx, o, indented{os.Stdout})
-	defer func() {
-		if err != nil && s.logs() != "" {
-			err = fmt.Errorf("%w\nlogs: %s", err, s.logs())
-		}
-		err = errors.Join(err, s.close(err != nil))
-	}()
+	defer func() { err = s.finish(ctx, err) }()
 	if err != nil {
 		return err
 	}
@@ -133,6 +128,9 @@ func runDemo(ctx context.Context, o options) (err error) {
 		return err
 	}
 	result, err := d.demonstrate(ctx)
+	if ctx.Err() != nil {
+		return err
+	}
 	path, writeErr := writeReport(o.buildDir, result)
 	if err := errors.Join(err, writeErr); err != nil {
 		return err

@@ -93,8 +93,8 @@ func enter(o *options, listen []string, command func(context.Context, options) e
 		cancel(errInterrupted)
 	}()
 	err := command(ctx, *o)
-	if errors.Is(context.Cause(ctx), errInterrupted) && (err == nil || errors.Is(err, context.Canceled)) {
-		return errInterrupted
+	if errors.Is(context.Cause(ctx), errInterrupted) {
+		return errInterrupted // whatever else went wrong is its doing
 	}
 	return err
 }

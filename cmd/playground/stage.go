@@ -49,6 +49,7 @@ func promotedWeights() []int32 {
 // stage is a running cluster with Sluice, a demo service and its traffic.
 type stage struct {
 	options  options
+	dir      string // of the cluster
 	cluster  *localcluster.Cluster
 	client   client.Client
 	operator *demo.Operator
@@ -68,13 +69,13 @@ func newStage(ctx context.Context, o options, log io.Writer) (*stage, error) {
 		Annotations: map[string]string{localcluster.AnnotationStartupDelay: "500ms"},
 		Metrics:     []v1alpha1.Metric{demo.ErrorRatio(mostErrors, time.Second, 2), latency},
 	}}
-	dir, err := os.MkdirTemp(o.buildDir, "cluster-")
-	if err != nil {
+	var err error
+	if s.dir, err = os.MkdirTemp(o.buildDir, "cluster-"); err != nil {
 		return s, fmt.Errorf("making the cluster's folder: %w", err)
 	}
-	s.cluster, err = localcluster.Start(ctx, localcluster.Options{Dir: dir, Log: log, Istiod: true, Prometheus: true})
+	s.cluster, err = localcluster.Start(ctx, localcluster.Options{Dir: s.dir, Log: log, Istiod: true, Prometheus: true})
 	if err != nil {
-		return s, fmt.Errorf("%w (logs: %s)", err, filepath.Join(dir, "logs"))
+		return s, err
 	}
 	if err := demo.Install(ctx, s.cluster, o.root); err != nil {
 		return s, err
@@ -174,26 +175,22 @@ func (s *stage) push(ctx context.Context, version string) error {
 	return nil
 }
 
-// close ends everything. The folder with the logs stays when keep is true.
-func (s *stage) close(keep bool) error {
-	if s.cluster == nil {
-		return nil
+// finish ends everything, and adds to an error where to look. The folder with the
+// logs stays after an error, and goes otherwise.
+func (s *stage) finish(ctx context.Context, err error) error {
+	var stopped error
+	if s.cluster != nil {
+		stopped = s.cluster.Stop()
 	}
-	err := s.cluster.Stop()
-	if keep {
-		return err
+	switch {
+	case s.dir == "":
+		return errors.Join(err, stopped)
+	case err == nil || errors.Is(context.Cause(ctx), errInterrupted):
+		return errors.Join(err, stopped, os.RemoveAll(s.dir))
+	default:
+		return errors.Join(fmt.Errorf("%w\nlogs: %s", err, s.logs()), stopped)
 	}
-	return errors.Join(err, os.RemoveAll(s.cluster.Dir()))
 }
 
 // logs is where to look when something went wrong.
-func (s *stage) logs() string {
-	if s.cluster == nil {
-		return ""
-	}
-	dir := filepath.Join(s.cluster.Dir(), "logs")
-	if relative, err := filepath.Rel(".", dir); err == nil {
-		return relative
-	}
-	return dir
-}
+func (s *stage) logs() string { return filepath.Join(s.dir, "logs") }

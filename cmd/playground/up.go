@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -27,13 +26,7 @@ func runUp(ctx context.Context, o options) (err error) {
 	printer := &timeline.Printer{Out: out, Colour: colourful(os.Stdout)}
 	printer.Title("booting a local cluster")
 	s, err := newStage(ctx, o, indented{os.Stdout})
-	defer func() {
-		failed := err != nil && !errors.Is(err, errInterrupted)
-		if failed && s.logs() != "" {
-			err = fmt.Errorf("%w\nlogs: %s", err, s.logs())
-		}
-		err = errors.Join(err, s.close(failed))
-	}()
+	defer func() { err = s.finish(ctx, err) }()
 	if err != nil {
 		return err
 	}
