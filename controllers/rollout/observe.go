@@ -8,6 +8,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -64,18 +65,13 @@ func (r *Reconciler) observe(ctx context.Context, rollout *v1alpha1.Rollout) (*o
 }
 
 func (r *Reconciler) observeReplicaSets(ctx context.Context, o *observation) error {
-	var list appsv1.ReplicaSetList
-	if err := r.client.List(ctx, &list, client.InNamespace(o.rollout.Namespace),
-		client.MatchingFields{labelIndex: resources.RolloutLabelValue(o.rollout.Name)}, client.UnsafeDisableDeepCopy); err != nil {
-		return fmt.Errorf("listing ReplicaSets: %w", err)
+	sets, err := r.listReplicaSets(ctx, o.rollout)
+	if err != nil {
+		return err
 	}
-	o.replicaSets = make(map[string]*appsv1.ReplicaSet, len(list.Items))
-	for i := range list.Items {
-		rs := &list.Items[i]
+	o.replicaSets = make(map[string]*appsv1.ReplicaSet, len(sets))
+	for _, rs := range sets {
 		revision := rs.Labels[v1alpha1.PodTemplateHashLabel]
-		if rs.Name != resources.ReplicaSetName(o.rollout.Name, revision) {
-			continue
-		}
 		if metav1.GetControllerOf(rs) == nil && rs.DeletionTimestamp == nil && o.rollout.DeletionTimestamp == nil {
 			if err := r.adopt(ctx, o.rollout, rs); err != nil {
 				return err
@@ -100,6 +96,35 @@ func (r *Reconciler) observeReplicaSets(ctx context.Context, o *observation) err
 	return nil
 }
 
+// listReplicaSets returns the ReplicaSets that are named as this Rollout's are, as
+// they are after all that was written to them. A list that sees every write would
+// wait for those of all other Rollouts too, so each is read by its name.
+func (r *Reconciler) listReplicaSets(ctx context.Context, rollout *v1alpha1.Rollout) ([]*appsv1.ReplicaSet, error) {
+	var list appsv1.ReplicaSetList
+	if err := r.client.List(ctx, &list, client.InNamespace(rollout.Namespace),
+		client.MatchingFields{labelIndex: resources.RolloutLabelValue(rollout.Name)},
+		client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
+		return nil, fmt.Errorf("listing ReplicaSets: %w", err)
+	}
+	var sets []*appsv1.ReplicaSet
+	for i := range list.Items {
+		name, revision := list.Items[i].Name, list.Items[i].Labels[v1alpha1.PodTemplateHashLabel]
+		if name != resources.ReplicaSetName(rollout.Name, revision) {
+			continue
+		}
+		rs := &appsv1.ReplicaSet{}
+		err := r.client.Get(ctx, types.NamespacedName{Namespace: rollout.Namespace, Name: name}, rs)
+		switch {
+		case apierrors.IsNotFound(err):
+		case err != nil:
+			return nil, fmt.Errorf("reading ReplicaSet %s: %w", name, err)
+		default:
+			sets = append(sets, rs)
+		}
+	}
+	return sets, nil
+}
+
 // adopt takes over a ReplicaSet that an earlier Rollout of the same name left
 // serving.
 func (r *Reconciler) adopt(ctx context.Context, rollout *v1alpha1.Rollout, rs *appsv1.ReplicaSet) error {
@@ -110,8 +135,11 @@ func (r *Reconciler) adopt(ctx context.Context, rollout *v1alpha1.Rollout, rs *a
 // listActions returns the commands to a Rollout, oldest first.
 func (r *Reconciler) listActions(ctx context.Context, name types.NamespacedName) ([]v1alpha1.RolloutAction, error) {
 	var list v1alpha1.RolloutActionList
+	// What became of a command is in the Rollout's status until its own status is
+	// seen to say so: an old one does no harm, and waiting for the answers to the
+	// commands to other Rollouts would.
 	if err := r.client.List(ctx, &list, client.InNamespace(name.Namespace),
-		client.MatchingFields{rolloutIndex: name.Name}); err != nil {
+		client.MatchingFields{rolloutIndex: name.Name}, client.DisableReadYourWritesConsistency); err != nil {
 		return nil, fmt.Errorf("listing RolloutActions: %w", err)
 	}
 	slices.SortFunc(list.Items, func(a, b v1alpha1.RolloutAction) int {
@@ -226,7 +254,7 @@ func (r *Reconciler) observeRouting(ctx context.Context, o *observation) error {
 	}
 	if problem := trafficrouting.AsProblem(err); problem != nil {
 		o.Routing = plan.Routing{State: state, Problem: &plan.Problem{Reason: problem.Reason, Message: problem.Message}}
-		return nil
+		return nil //nolint:nilerr // the problem is what was observed
 	}
 	if err != nil {
 		o.unread = fmt.Errorf("reading the routing: %w", err)
