@@ -5,7 +5,7 @@
 // history.
 //
 //	make e2e
-//	make e2e ARGS='-ginkgo.focus "bad release"'
+//	go test -tags e2e -v ./e2e -ginkgo.focus 'bad version'
 //
 // SLUICE_E2E_OUTAGE sets how long the API server is away (default one minute, CI
 // shortens it), SLUICE_E2E_DIR keeps the cluster's files and logs, and

@@ -7,6 +7,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"k8s.io/utils/ptr"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/demo"
@@ -84,6 +85,8 @@ var _ = Describe("Release", func() {
 
 	It("starts a third revision from its first step and drains the second", func(ctx SpecContext) {
 		s := newService("third", bake(25, time.Second), approve(50))
+		// The second step has its pods when it is entered: its weight follows at once.
+		s.Steps[0].Scale = &v1alpha1.StepScale{Replicas: ptr.To[int32](2)}
 		deploy(ctx, s)
 		second := s.release(ctx, "v2")
 		s.eventually(ctx, "the second revision has half", inForce("step-2"))
