@@ -117,7 +117,12 @@ func (c *Checker) checkStep(ch *change, old, now *v1alpha1.Rollout) {
 	if is.Step.Index != was.Step.Index+1 {
 		c.violate(Moves, ch.Version, "step %s (%d) follows on %s (%d)", is.Step.Name, is.Step.Index, was.Step.Name, was.Step.Index)
 	}
-	since := was.Step.InForceSince
+	c.checkGates(ch, now, was, step)
+}
+
+// checkGates holds that all gates of a step were open when it was passed.
+func (c *Checker) checkGates(ch *change, now *v1alpha1.Rollout, was *v1alpha1.RolloutStatus, step *v1alpha1.Step) {
+	is, since := &now.Status, was.Step.InForceSince
 	if since == nil {
 		c.violate(Moves, ch.Version, "step %s was passed though its split was never in force", was.Step.Name)
 		return
