@@ -65,7 +65,7 @@ func (r *Reconciler) observe(ctx context.Context, rollout *v1alpha1.Rollout) (*o
 }
 
 func (r *Reconciler) observeReplicaSets(ctx context.Context, o *observation) error {
-	sets, err := r.listReplicaSets(ctx, o.rollout)
+	sets, err := r.listReplicaSets(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -98,27 +98,31 @@ func (r *Reconciler) observeReplicaSets(ctx context.Context, o *observation) err
 
 // listReplicaSets returns the ReplicaSets that are named as this Rollout's are, as
 // they are after all that was written to them. A list that sees every write would
-// wait for those of all other Rollouts too, so each is read by its name.
-func (r *Reconciler) listReplicaSets(ctx context.Context, rollout *v1alpha1.Rollout) ([]*appsv1.ReplicaSet, error) {
+// wait for those of all other Rollouts too, so each is read by its name; one that
+// was just created is that of a revision in the status.
+func (r *Reconciler) listReplicaSets(ctx context.Context, o *observation) ([]*appsv1.ReplicaSet, error) {
+	namespace, rollout := o.rollout.Namespace, o.rollout.Name
 	var list appsv1.ReplicaSetList
-	if err := r.client.List(ctx, &list, client.InNamespace(rollout.Namespace),
-		client.MatchingFields{labelIndex: resources.RolloutLabelValue(rollout.Name)},
+	if err := r.client.List(ctx, &list, client.InNamespace(namespace),
+		client.MatchingFields{labelIndex: resources.RolloutLabelValue(rollout)},
 		client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
 		return nil, fmt.Errorf("listing ReplicaSets: %w", err)
 	}
-	var sets []*appsv1.ReplicaSet
+	revisions := []string{o.Position.Stable, o.Position.Canary}
 	for i := range list.Items {
-		name, revision := list.Items[i].Name, list.Items[i].Labels[v1alpha1.PodTemplateHashLabel]
-		if name != resources.ReplicaSetName(rollout.Name, revision) {
-			continue
-		}
+		revisions = append(revisions, list.Items[i].Labels[v1alpha1.PodTemplateHashLabel])
+	}
+	slices.Sort(revisions)
+	var sets []*appsv1.ReplicaSet
+	for _, revision := range slices.Compact(revisions) {
 		rs := &appsv1.ReplicaSet{}
-		err := r.client.Get(ctx, types.NamespacedName{Namespace: rollout.Namespace, Name: name}, rs)
+		name := resources.ReplicaSetName(rollout, revision)
+		err := r.client.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, rs)
 		switch {
 		case apierrors.IsNotFound(err):
 		case err != nil:
 			return nil, fmt.Errorf("reading ReplicaSet %s: %w", name, err)
-		default:
+		case rs.Labels[v1alpha1.PodTemplateHashLabel] == revision && revision != "":
 			sets = append(sets, rs)
 		}
 	}
@@ -135,11 +139,8 @@ func (r *Reconciler) adopt(ctx context.Context, rollout *v1alpha1.Rollout, rs *a
 // listActions returns the commands to a Rollout, oldest first.
 func (r *Reconciler) listActions(ctx context.Context, name types.NamespacedName) ([]v1alpha1.RolloutAction, error) {
 	var list v1alpha1.RolloutActionList
-	// What became of a command is in the Rollout's status until its own status is
-	// seen to say so: an old one does no harm, and waiting for the answers to the
-	// commands to other Rollouts would.
 	if err := r.client.List(ctx, &list, client.InNamespace(name.Namespace),
-		client.MatchingFields{rolloutIndex: name.Name}, client.DisableReadYourWritesConsistency); err != nil {
+		client.MatchingFields{rolloutIndex: name.Name}); err != nil {
 		return nil, fmt.Errorf("listing RolloutActions: %w", err)
 	}
 	slices.SortFunc(list.Items, func(a, b v1alpha1.RolloutAction) int {
