@@ -57,7 +57,7 @@ func newCommand() *cobra.Command {
 	f.StringVar(&o.profileAddress, "pprof-bind-address", "0", "where to serve profiles; 0 to serve none")
 	f.StringVar(&o.prometheusAddress, "prometheus-address", "", "Prometheus for metrics that name no provider")
 	f.BoolVar(&o.allowLoopbackMetrics, "allow-loopback-metrics", false, "let providers be on loopback addresses; only for clusters on one machine")
-	f.IntVar(&o.concurrency, "concurrency", 8, "how many Rollouts are reconciled at a time")
+	f.IntVar(&o.concurrency, "concurrency", 32, "how many Rollouts are reconciled at a time")
 	f.StringVar(&o.logLevel, "log-level", "info", "least level to log: debug, info, warn or error")
 	f.StringVar(&o.clusterDomain, "cluster-domain", "cluster.local", "DNS domain of the cluster's Services")
 	return cmd
