@@ -14,7 +14,6 @@ import (
 	"github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -55,6 +54,7 @@ type world struct {
 	ctx       context.Context
 	client    client.Client // what the reconciler uses: faults and counts
 	direct    client.Client // what the test uses
+	live      client.Client // past the cache
 	router    *fake.Router
 	clock     *clocktesting.FakeClock
 	events    *events.FakeRecorder
@@ -63,8 +63,6 @@ type world struct {
 	writes    int
 	// fault is asked before and after each write of the reconciler.
 	fault func(n int, after bool) error
-	// unready names revisions whose pods do not become available.
-	unready map[string]bool
 }
 
 // sharedCache is one cache for all tests.
@@ -81,8 +79,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{
 		WithT: gomega.NewWithT(t), t: t, ctx: t.Context(),
 		router: fake.New(), events: events.NewFakeRecorder(10000),
-		clock:   clocktesting.NewFakeClock(time.Now().Truncate(time.Second)),
-		unready: map[string]bool{},
+		clock: clocktesting.NewFakeClock(time.Now().Truncate(time.Second)),
 	}
 	sharedCache.once.Do(func() {
 		sharedCache.scheme = runtime.NewScheme()
@@ -106,6 +103,8 @@ func newWorld(t *testing.T) *world {
 	}})
 	w.Expect(err).NotTo(gomega.HaveOccurred())
 	w.direct = cached
+	w.live, err = client.New(config, client.Options{Scheme: sharedCache.scheme})
+	w.Expect(err).NotTo(gomega.HaveOccurred())
 	w.client = w.faulty(cached)
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "rollout-"}}
 	w.Expect(w.direct.Create(w.ctx, ns)).To(gomega.Succeed())
@@ -248,27 +247,37 @@ func (w *world) reconcile(name string) (ctrl.Result, error) {
 	return w.r.Reconcile(w.ctx, ctrl.Request{NamespacedName: w.key(name)})
 }
 
-// kubelet makes every ReplicaSet's pods as many as are wanted, and available.
+// kubelet makes every ReplicaSet's pods as many as are wanted, and available. It
+// reads past the cache: a pod does not wait for anybody's.
 func (w *world) kubelet() (changed bool) {
 	w.t.Helper()
 	var list appsv1.ReplicaSetList
-	w.Expect(w.direct.List(w.ctx, &list, client.InNamespace(w.namespace))).To(gomega.Succeed())
+	w.Expect(w.live.List(w.ctx, &list, client.InNamespace(w.namespace))).To(gomega.Succeed())
 	for i := range list.Items {
 		rs := &list.Items[i]
+		w.awaitCache(rs)
 		want := appsv1.ReplicaSetStatus{Replicas: *rs.Spec.Replicas, ReadyReplicas: *rs.Spec.Replicas, AvailableReplicas: *rs.Spec.Replicas}
-		if w.unready[rs.Labels[v1alpha1.PodTemplateHashLabel]] {
-			want.ReadyReplicas, want.AvailableReplicas = 0, 0
-		}
 		if rs.Status.Replicas == want.Replicas && rs.Status.AvailableReplicas == want.AvailableReplicas {
 			continue
 		}
 		rs.Status = want
-		if err := w.direct.Status().Update(w.ctx, rs); err != nil && !apierrors.IsConflict(err) {
-			w.t.Fatalf("playing the kubelet: %v", err)
-		}
+		w.Expect(w.direct.Status().Update(w.ctx, rs)).To(gomega.Succeed())
 		changed = true
 	}
 	return changed
+}
+
+// awaitCache waits until the cache has a ReplicaSet as it is. The reconciler creates
+// them as unstructured objects, which the cache's own barrier does not wait for.
+func (w *world) awaitCache(rs *appsv1.ReplicaSet) {
+	w.t.Helper()
+	w.Eventually(func() string {
+		cached := &appsv1.ReplicaSet{}
+		if err := w.direct.Get(w.ctx, client.ObjectKeyFromObject(rs), cached); err != nil {
+			return err.Error()
+		}
+		return cached.ResourceVersion
+	}).WithTimeout(time.Minute).WithPolling(time.Millisecond).Should(gomega.Equal(rs.ResourceVersion))
 }
 
 // settle lets time pass until nothing happens any more, or the condition holds.
@@ -289,7 +298,7 @@ func (w *world) settle(name string, until ...func() bool) {
 		}
 		changed := w.kubelet()
 		rest := result.RequeueAfter == 0 || result.RequeueAfter > housekeeping
-		if !rest {
+		if !rest && !changed { // Pods do not take as long as the release waits for them.
 			w.clock.Step(result.RequeueAfter)
 		}
 		if err == nil && !changed && rest && writes == w.writes+len(w.router.Writes()) {
