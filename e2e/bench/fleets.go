@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/demo"
+	"github.com/sluice-dev/sluice/internal/localcluster"
 )
 
 const (
@@ -34,15 +35,7 @@ func measureFleet(ctx context.Context, b *bench, n int) error {
 	if err != nil {
 		return err
 	}
-	before, err := operator.Usage()
-	if err != nil {
-		return err
-	}
-	others, err := b.clusterCPU()
-	if err != nil {
-		return err
-	}
-	reconciled, err := reconciles(ctx, operator)
+	before, err := b.readCosts(ctx, operator)
 	if err != nil {
 		return err
 	}
@@ -54,37 +47,59 @@ func measureFleet(ctx context.Context, b *bench, n int) error {
 	if err != nil {
 		return err
 	}
-	written := time.Since(started)
-	took, err := f.awaitPromoted(ctx, started)
-	if err != nil {
+	cost := fleetCost{n: n, before: before, written: time.Since(started)}
+	if cost.took, err = f.awaitPromoted(ctx, started); err != nil {
 		return err
 	}
-	promoted, err := operator.Usage()
-	if err != nil {
+	if cost.promoted, err = b.readCosts(ctx, operator); err != nil {
 		return err
 	}
 	settled, err := b.awaitQuiet(ctx)
 	if err != nil {
 		return err
 	}
-	after, err := operator.Usage()
-	if err != nil {
-		return err
-	}
-	othersAfter, err := b.clusterCPU()
-	if err != nil {
-		return err
-	}
-	looked, err := reconciles(ctx, operator)
-	if err != nil {
+	if cost.after, err = b.readCosts(ctx, operator); err != nil {
 		return err
 	}
 	requests, err := b.requests(started, settled)
 	if err != nil {
 		return err
 	}
-	t := count(requests)
-	r, name := b.report, func(what string) string { return fmt.Sprintf("%d released at once: %s", n, what) }
+	cost.requests = count(requests)
+	b.reportFleet(&cost)
+	return profiled()
+}
+
+// costs are readings of what was used so far.
+type costs struct {
+	operator   localcluster.Usage
+	others     time.Duration
+	reconciles int
+}
+
+func (b *bench) readCosts(ctx context.Context, operator *demo.Operator) (c costs, err error) {
+	if c.operator, err = operator.Usage(); err != nil {
+		return c, err
+	}
+	if c.others, err = b.clusterCPU(); err != nil {
+		return c, err
+	}
+	c.reconciles, err = reconciles(ctx, operator)
+	return c, err
+}
+
+// fleetCost is what the releases of a fleet of n took.
+type fleetCost struct {
+	n                       int
+	written                 time.Duration
+	took                    series
+	before, promoted, after costs
+	requests                tally
+}
+
+func (b *bench) reportFleet(c *fleetCost) {
+	r, t, n := b.report, &c.requests, c.n
+	name := func(what string) string { return fmt.Sprintf("%d released at once: %s", n, what) }
 	target := func(small limit) limit {
 		if n == 100 {
 			return small
@@ -92,20 +107,20 @@ func measureFleet(ctx context.Context, b *bench, n int) error {
 		return limit{unit: small.unit}
 	}
 	perRollout := func(x int) series { return one(float64(x) / float64(n)) }
-	r.add(b.part, name("first update to last promoted"), one(took.most()), target(seconds(12)))
-	r.add(b.part, name("first update to promoted, each"), took, seconds(0))
-	r.add(b.part, name("writing the updates, ours"), one(written.Seconds()), seconds(0))
-	r.add(b.part, name("reconciles per Rollout"), perRollout(looked-reconciled), limit{})
+	spent := func(to costs) series { return one((to.operator.CPU - c.before.operator.CPU).Seconds()) }
+	r.add(b.part, name("first update to last promoted"), one(c.took.most()), target(seconds(12)))
+	r.add(b.part, name("first update to promoted, each"), c.took, seconds(0))
+	r.add(b.part, name("writing the updates, ours"), one(c.written.Seconds()), seconds(0))
+	r.add(b.part, name("reconciles per Rollout"), perRollout(c.after.reconciles-c.before.reconciles), limit{})
 	r.add(b.part, name("requests per Rollout"), perRollout(t.Requests), limit{unit: ""})
 	r.add(b.part, name("writes per Rollout"), perRollout(t.Writes), limit{most: 15})
 	r.add(b.part, name("events per Rollout"), perRollout(t.Events), limit{most: 5})
 	r.add(b.part, name("reads that no cache answered"), one(float64(t.Reads)), limit{exact: true})
-	r.add(b.part, name("operator CPU until promoted"), one((promoted.CPU - before.CPU).Seconds()), target(seconds(4)))
-	r.add(b.part, name("operator CPU until all was drained"), one((after.CPU - before.CPU).Seconds()), seconds(0))
-	r.add(b.part, name("CPU of etcd, API server and controller-manager"), one((othersAfter - others).Seconds()), seconds(0))
-	r.add(b.part, name("operator peak memory"), one(mebibytes(after.PeakRSS)), target(limit{unit: "MiB", most: 80}))
-	r.breakdown(b.part, n, &t)
-	return profiled()
+	r.add(b.part, name("operator CPU until promoted"), spent(c.promoted), target(seconds(4)))
+	r.add(b.part, name("operator CPU until all was drained"), spent(c.after), seconds(0))
+	r.add(b.part, name("CPU of etcd, API server and controller-manager"), one((c.after.others - c.before.others).Seconds()), seconds(0))
+	r.add(b.part, name("operator peak memory"), one(mebibytes(c.after.operator.PeakRSS)), target(limit{unit: "MiB", most: 80}))
+	r.breakdown(b.part, n, t)
 }
 
 // restingFleet starts an operator and deploys Rollouts with three steps and a

@@ -107,17 +107,13 @@ func (r *podRunner) bind(ctx context.Context, pod *corev1.Pod) error {
 // run starts a bound pod and keeps its status true.
 func (r *podRunner) run(ctx context.Context, key types.NamespacedName, pod *corev1.Pod, s *podState) error {
 	if s.started.IsZero() {
-		ip, err := r.ips.take()
-		if err != nil {
+		if err := r.begin(pod, s); err != nil {
 			return err
 		}
-		r.mu.Lock()
-		s.ip = ip
-		r.mu.Unlock()
-		s.plan, s.started = planPod(pod), r.clock.Now()
 	}
 	wait := s.plan.startDelay - r.clock.Since(s.started)
-	up := s.plan.invalid == "" && !s.plan.neverReady && wait <= 0
+	able := s.plan.invalid == "" && !s.plan.neverReady
+	up := able && wait <= 0
 	if up && s.server == nil && !s.plan.pause && !s.stopped {
 		if err := r.serve(pod, s); err != nil {
 			return err
@@ -126,16 +122,37 @@ func (r *podRunner) run(ctx context.Context, key types.NamespacedName, pod *core
 	r.mu.Lock()
 	unready, failed := s.unready, s.failed
 	r.mu.Unlock()
-	if failed && !s.stopped {
-		s.stopped = true
-		if s.server != nil {
-			s.server.stop()
-		}
+	if failed {
+		s.stop()
 	}
-	if s.plan.invalid == "" && !s.plan.neverReady && wait > 0 {
+	if able && wait > 0 {
 		r.queue.AddAfter(key, wait)
 	}
 	return r.report(ctx, pod, s, up && !unready && !failed)
+}
+
+// begin gives a bound pod its address.
+func (r *podRunner) begin(pod *corev1.Pod, s *podState) error {
+	ip, err := r.ips.take()
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	s.ip = ip
+	r.mu.Unlock()
+	s.plan, s.started = planPod(pod), r.clock.Now()
+	return nil
+}
+
+// stop ends what a pod serves, once.
+func (s *podState) stop() {
+	if s.stopped {
+		return
+	}
+	s.stopped = true
+	if s.server != nil {
+		s.server.stop()
+	}
 }
 
 func (r *podRunner) serve(pod *corev1.Pod, s *podState) error {

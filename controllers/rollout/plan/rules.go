@@ -241,29 +241,43 @@ func (d *decision) weightInForce() int32 {
 // markInForce remembers since when the step's split has been in force, and what
 // progress its pods make.
 func (d *decision) markInForce() {
-	if d.p.releasing() && d.o.Routing.Problem != nil && d.p.Step.InForceSince != nil {
-		// Without the route, requests go where they like.
-		d.p.Step.InForceSince, d.p.Step.ProgressAt = nil, d.o.Now
+	switch {
+	case !d.p.releasing():
+	case d.o.Routing.Problem != nil:
+		d.loseForce("") // Without the route, requests go where they like.
+	case d.o.Routing.usable() && d.o.Spec.Problem == nil:
+		d.trackForce()
 	}
-	if !d.p.releasing() || !d.o.Routing.usable() || d.o.Spec.Problem != nil {
-		return
-	}
-	step, available := d.p.Step, d.o.replicaSet(d.p.Canary).Available
+}
+
+// trackForce compares the routing that is seen with the step's.
+func (d *decision) trackForce() {
+	step, state, available := d.p.Step, d.o.Routing.State, d.o.replicaSet(d.p.Canary).Available
 	if available > step.Progress {
 		step.Progress, step.ProgressAt = available, d.o.Now
 	}
-	state := d.o.Routing.State
-	inPlace := state.Stable == d.p.Stable && state.Canary == d.p.Canary && state.Uniform(step.Weight)
-	if inPlace && step.InForceSince == nil {
-		d.wakeAt(d.o.settlesAt())
+	if state.Stable != d.p.Stable || state.Canary != d.p.Canary || !state.Uniform(step.Weight) {
+		d.loseForce("the split is no longer the step's: its time starts again")
+		return
 	}
-	switch {
-	case step.InForceSince == nil && inPlace && d.o.settled() && available >= d.canaryPods():
+	if step.InForceSince != nil {
+		return
+	}
+	d.wakeAt(d.o.settlesAt())
+	if d.o.settled() && available >= d.canaryPods() {
 		now := d.o.Now
 		step.InForceSince = &now
-	case step.InForceSince != nil && !inPlace:
-		step.InForceSince, step.ProgressAt = nil, d.o.Now
-		d.note("step", "the split is no longer the step's: its time starts again")
+	}
+}
+
+// loseForce starts the step's time again, if it ran.
+func (d *decision) loseForce(why string) {
+	if d.p.Step.InForceSince == nil {
+		return
+	}
+	d.p.Step.InForceSince, d.p.Step.ProgressAt = nil, d.o.Now
+	if why != "" {
+		d.note("step", why)
 	}
 }
 
