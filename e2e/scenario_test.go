@@ -273,6 +273,7 @@ func rest(ctx context.Context, services ...*service) {
 	}
 	catchUp(ctx)
 	for _, s := range services {
+		Expect(checker.Written(s.Namespace)).To(BeNumerically(">", 5), "versions in %s that the operator is known to have written", s.Namespace)
 		Expect(checker.Report(s.Namespace)).To(BeEmpty(), "the history of %s", s.Namespace)
 	}
 }

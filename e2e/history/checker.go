@@ -51,6 +51,8 @@ type Checker struct {
 	entries    []entry
 	violations []Violation
 	ongoing    map[string]bool
+	// written counts the versions by the operator, by namespace.
+	written map[string]int
 }
 
 // entry is one line of the history.
@@ -80,7 +82,7 @@ func New() *Checker {
 	return &Checker{
 		world: world{}, tracks: map[key]*track{}, proofs: map[key][]proof{},
 		exempt: map[string][]Invariant{}, ignored: map[string]bool{}, ongoing: map[string]bool{},
-		lease: lease{late: map[string]int{}},
+		lease: lease{late: map[string]int{}}, written: map[string]int{},
 	}
 }
 
@@ -118,6 +120,9 @@ func (c *Checker) Add(v Version) {
 		ch.new, c.world[k] = o, o
 	}
 	c.log(&ch)
+	if v.Writer != "" {
+		c.written[v.Namespace]++
+	}
 	if c.ignored[v.Namespace] {
 		return
 	}
@@ -165,6 +170,14 @@ func (c *Checker) Violations() []Violation {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.violations)
+}
+
+// Written returns how many versions in a namespace the operator is known to have
+// written: without any, nothing was checked.
+func (c *Checker) Written(namespace string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.written[namespace]
 }
 
 // Lines of history that a report shows before and after a violation.

@@ -112,6 +112,9 @@ func TestGoodHistories(t *testing.T) {
 			if report := s.checker.Report(); report != "" {
 				t.Errorf("violations in a good history:\n%s", report)
 			}
+			if s.checker.Written("n") == 0 || s.checker.Written("other") != 0 {
+				t.Error("the operator's versions were not counted")
+			}
 		})
 	}
 }
