@@ -40,7 +40,7 @@ const leaseName = "sluice"
 // How long to wait before starting over after the API server could not be reached.
 const (
 	firstPause = time.Second
-	lastPause  = 15 * time.Second
+	lastPause  = 5 * time.Second
 )
 
 // retryPeriod is how often the lease is renewed, and how often others look at it,
