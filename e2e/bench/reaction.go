@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -38,6 +39,10 @@ func measureAborts(ctx context.Context, b *bench) error {
 		}
 	}
 	for i := range rounds {
+		// What the aborts before left to do is not to be part of it.
+		if _, err := b.awaitQuiet(ctx); err != nil {
+			return err
+		}
 		first := singles + i*atOnce
 		if err := f.timeAborts(ctx, f.names[first:first+atOnce], &together, &answeredTogether); err != nil {
 			return err
@@ -81,7 +86,7 @@ func (f *fleet) timeAborts(ctx context.Context, names []string, sent, answered *
 }
 
 // measureSamples measures from the first bad answer to a query to weight 0, while
-// as many Rollouts are measured once a second.
+// some Rollouts are measured once a second.
 func measureSamples(ctx context.Context, b *bench) error {
 	if _, err := b.startOperator(ctx); err != nil {
 		return err
@@ -90,24 +95,36 @@ func measureSamples(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	if _, err := f.release(ctx, "v2"); err != nil {
-		return err
-	}
-	if err := f.awaitHeld(ctx, "held"); err != nil {
-		return err
-	}
 	var took series
-	for _, name := range f.names {
-		before := time.Now()
-		b.metrics.turnBad(name)
-		ctx, cancel := context.WithTimeout(ctx, reactionTimeout)
-		at, err := b.weights.awaitWeight(ctx, name, 0, before)
-		cancel()
-		if err != nil {
+	for names := range slices.Chunk(f.names, 10) {
+		some := &fleet{b: b, names: names, service: f.service}
+		if _, err := some.release(ctx, "v2"); err != nil {
 			return err
 		}
-		took.addDuration(at.Sub(b.metrics.servedAt(name)))
+		if err := some.awaitHeld(ctx, "held"); err != nil {
+			return err
+		}
+		for _, name := range names {
+			if err := b.timeSample(ctx, name, &took); err != nil {
+				return err
+			}
+		}
 	}
 	b.report.add(b.part, "bad sample served to weight 0, interval 1s", took, seconds(0.2))
+	return nil
+}
+
+// timeSample turns a Rollout bad and adds how long it took to take the traffic
+// back.
+func (b *bench) timeSample(ctx context.Context, name string, took *series) error {
+	ctx, cancel := context.WithTimeout(ctx, reactionTimeout)
+	defer cancel()
+	before := time.Now()
+	b.metrics.turnBad(name)
+	at, err := b.weights.awaitWeight(ctx, name, 0, before)
+	if err != nil {
+		return err
+	}
+	took.addDuration(at.Sub(b.metrics.servedAt(name)))
 	return nil
 }
