@@ -30,6 +30,7 @@ import (
 	"github.com/sluice-dev/sluice/analysis/prometheus"
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/controllers/analysisrun"
+	"github.com/sluice-dev/sluice/controllers/handover"
 	"github.com/sluice-dev/sluice/controllers/rollout"
 	"github.com/sluice-dev/sluice/trafficrouting/istio"
 )
@@ -204,6 +205,7 @@ func withoutTemplate(obj any) (any, error) {
 }
 
 func (o *options) addControllers(ctx context.Context, mgr ctrl.Manager, config *rest.Config) error {
+	runs, unwritten := handover.New[v1alpha1.AnalysisRun](), handover.New[handover.Unwritten]()
 	if err := rollout.Setup(ctx, mgr, rollout.Options{
 		Router:      istio.New(mgr.GetClient(), istio.WithClusterDomain(o.clusterDomain)),
 		Claims:      claims,
@@ -211,6 +213,8 @@ func (o *options) addControllers(ctx context.Context, mgr ctrl.Manager, config *
 		Watched:     istio.Watched(),
 		Clock:       clock.RealClock{},
 		Events:      mgr.GetEventRecorder("sluice.dev/rollout"),
+		Runs:        runs,
+		Unwritten:   unwritten,
 		Concurrency: o.concurrency,
 	}); err != nil {
 		return fmt.Errorf("adding the rollout controller: %w", err)
@@ -219,9 +223,11 @@ func (o *options) addControllers(ctx context.Context, mgr ctrl.Manager, config *
 	if err != nil {
 		return err
 	}
-	if err := analysisrun.Setup(mgr, analysisrun.Options{
+	if err := analysisrun.Setup(ctx, mgr, analysisrun.Options{
 		Open:           prometheus.Opener(prometheus.Options{AllowLoopback: o.allowLoopbackMetrics, Deny: apiServer}),
 		DefaultAddress: o.prometheusAddress,
+		Runs:           runs,
+		Rollouts:       unwritten,
 		Concurrency:    o.concurrency,
 	}); err != nil {
 		return fmt.Errorf("adding the analysis: %w", err)

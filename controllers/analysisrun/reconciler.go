@@ -3,11 +3,8 @@ package analysisrun
 import (
 	"context"
 	"fmt"
-	"slices"
-	"sync"
 	"time"
 
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -17,6 +14,7 @@ import (
 
 	"github.com/sluice-dev/sluice/analysis"
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/controllers/handover"
 )
 
 const (
@@ -33,20 +31,15 @@ type Reconciler struct {
 	live     client.Reader // not cached
 	measurer *Measurer
 	clock    clock.PassiveClock
-
-	mu      sync.Mutex
-	written map[types.NamespacedName]write
+	store    *store
+	// runs takes the newest of every run that is in progress.
+	runs *handover.Newest[v1alpha1.AnalysisRun]
+	// rollouts has statuses of Rollouts that were not written yet.
+	rollouts *handover.Newest[handover.Unwritten]
 }
 
-// write is a status that was written, and the versions that it and those before it
-// replaced. While the cache still gives one of these, the written one is newer.
-type write struct {
-	replaced []string
-	run      *v1alpha1.AnalysisRun
-}
-
-// Reconcile folds what was measured into the status of a run, writes it at most
-// once, and says what is to be measured next.
+// Reconcile folds what was measured into the status of a run, hands it on, writes it
+// when it must be written, and says what is to be measured next.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	run, err := r.read(ctx, req.NamespacedName)
 	if err != nil {
@@ -64,7 +57,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	answers := r.measurer.answers(req.NamespacedName, run.UID)
 	updated := run.DeepCopy()
 	updated.Status = *advance(run, place, answers, now)
-	switch err := r.write(ctx, run, updated); {
+	// Whoever aborts on it waits for no write.
+	r.runs.Publish(req.NamespacedName, run.UID, updated.DeepCopy())
+	unwritten, err := r.store.put(ctx, updated, now)
+	switch {
 	case apierrors.IsConflict(err):
 		return ctrl.Result{RequeueAfter: afterConflict}, nil
 	case apierrors.IsNotFound(err):
@@ -81,11 +77,19 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, nil
 	}
 	r.measurer.plan(req.NamespacedName, run.UID, tasksOf(updated, place, now))
-	return ctrl.Result{RequeueAfter: wait}, nil
+	return ctrl.Result{RequeueAfter: soonest(wait, unwritten)}, nil
 }
 
-// read reads a run from the cache, or what was written last where the cache does
-// not have it yet. It returns nil for a run that does not exist.
+// soonest returns the shorter of two waits, of which 0 is none.
+func soonest(a, b time.Duration) time.Duration {
+	if a == 0 || b > 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// read returns a run with the newest status there is of it, or nil for a run that
+// does not exist.
 func (r *Reconciler) read(ctx context.Context, key types.NamespacedName) (*v1alpha1.AnalysisRun, error) {
 	run := &v1alpha1.AnalysisRun{}
 	if err := r.client.Get(ctx, key, run); err != nil {
@@ -94,14 +98,7 @@ func (r *Reconciler) read(ctx context.Context, key types.NamespacedName) (*v1alp
 		}
 		return nil, fmt.Errorf("read: %w", err)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	w, ok := r.written[key]
-	if ok && w.run.UID == run.UID && slices.Contains(w.replaced, run.ResourceVersion) {
-		return w.run.DeepCopy(), nil
-	}
-	delete(r.written, key) // the cache has it, or something newer
-	return run, nil
+	return r.store.newest(run), nil
 }
 
 // place finds out where a run stands. A run that was never seen in a step may be
@@ -127,30 +124,18 @@ func (r *Reconciler) placeBy(ctx context.Context, reader client.Reader, run *v1a
 		rollout = nil
 	case err != nil:
 		return place{}, fmt.Errorf("read Rollout: %w", err)
+	default:
+		if u := r.rollouts.Get(key, rollout.UID); u != nil && u.Over(&rollout.Status) {
+			rollout.Status = *u.Newest
+		}
 	}
 	return placeOf(run, rollout), nil
 }
 
-// write writes a status that changed, unless another writer came first.
-func (r *Reconciler) write(ctx context.Context, old, updated *v1alpha1.AnalysisRun) error {
-	if apiequality.Semantic.DeepEqual(old.Status, updated.Status) {
-		return nil
-	}
-	if err := r.client.Status().Update(ctx, updated); err != nil {
-		return err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	key := client.ObjectKeyFromObject(updated)
-	r.written[key] = write{replaced: append(r.written[key].replaced, old.ResourceVersion), run: updated.DeepCopy()}
-	return nil
-}
-
 func (r *Reconciler) forget(key types.NamespacedName) {
 	r.measurer.forget(key)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.written, key)
+	r.store.forget(key)
+	r.runs.Forget(key)
 }
 
 // tasksOf says what is to be measured next. The status may not speak of the step

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	clocktesting "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/sluice-dev/sluice/analysis"
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/controllers/handover"
 )
 
 // rig is a reconciler whose cache and clock a test holds.
@@ -68,7 +68,8 @@ func newRig(t *testing.T, objects ...client.Object) *rig {
 		t.Fatal(err)
 	}
 	r.Reconciler = &Reconciler{
-		client: cached, live: server, clock: r.clock, written: map[types.NamespacedName]write{},
+		client: cached, live: server, clock: r.clock, store: newStore(cached),
+		runs: handover.New[v1alpha1.AnalysisRun](), rollouts: handover.New[handover.Unwritten](),
 		measurer: newMeasurer(r.clock, p, limits{1, 1}),
 	}
 	return r
@@ -119,6 +120,117 @@ func (r *rig) answer(o client.Object, value float64) {
 	e.result = analysis.Result{Due: e.due, At: e.due, Query: "q", Sample: analysis.Values(value)}
 }
 
+// settle reconciles a run when what was put off must be written.
+func (r *rig) settle(o client.Object) {
+	r.t.Helper()
+	r.clock.Step(successDelay)
+	r.reconcile(o)
+}
+
+func TestSuccessesAreWrittenLateAndTogether(t *testing.T) {
+	ar := run("checkout", metric(func(m *v1alpha1.Metric) { m.Interval, m.Count = dur(2*time.Second), 4 }))
+	r := newRig(t, rollout("checkout", t0), ar)
+	r.reconcile(ar)
+	for i := range int32(3) {
+		r.answer(ar, 0.01)
+		if again := r.reconcile(ar); again.RequeueAfter <= 0 || again.RequeueAfter > successDelay {
+			t.Errorf("looks again after %s", again.RequeueAfter)
+		}
+		newest := r.runs.Named(client.ObjectKeyFromObject(ar))
+		if r.writes != 0 || newest.Status.Metrics[0].Successful != i+1 {
+			t.Fatalf("measurement %d: %d writes, newest %s", i+1, r.writes, toJSON(newest.Status))
+		}
+	}
+	r.clock.SetTime(t0.Add(successDelay))
+	r.reconcile(ar)
+	if got := r.get(ar); r.writes != 1 || got.Status.Metrics[0].Successful != 3 {
+		t.Errorf("%d writes of %s", r.writes, toJSON(got.Status))
+	}
+	r.answer(ar, 0.01)
+	r.reconcile(ar)
+	if r.writes != 1 {
+		t.Error("the fourth was written at once")
+	}
+	r.store.flush(t.Context())
+	if got := r.get(ar); r.writes != 2 || got.Status.Metrics[0].Successful != 4 || got.Status.Verdict != v1alpha1.VerdictSuccess {
+		t.Errorf("flushed with %d writes: %s", r.writes, toJSON(got.Status))
+	}
+	r.store.flush(t.Context())
+	r.reconcile(ar)
+	if r.writes != 2 {
+		t.Errorf("%d writes at rest", r.writes)
+	}
+}
+
+func TestWhatSpeaksAgainstAReleaseIsWrittenAtOnce(t *testing.T) {
+	for name, tc := range map[string]struct {
+		sample analysis.Sample
+		err    error
+	}{
+		"failure within the limit": {sample: analysis.Values(0.5)},
+		"error":                    {err: &analysis.Error{Reason: analysis.ReasonTimeout}},
+		"no data":                  {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ar := run("checkout", metric(func(m *v1alpha1.Metric) { m.FailureLimit = 3 }))
+			r := newRig(t, rollout("checkout", t0), ar)
+			r.reconcile(ar)
+			r.answer(ar, 0.01)
+			r.planned(ar).result.Sample, r.planned(ar).result.Err = tc.sample, tc.err
+			r.reconcile(ar)
+			if got := r.get(ar); r.writes != 1 || len(got.Status.Metrics) != 1 {
+				t.Errorf("%d writes of %s", r.writes, toJSON(got.Status))
+			}
+		})
+	}
+}
+
+func TestWhatSomebodyElseWroteIsNotOverwritten(t *testing.T) {
+	ar := run("checkout", metric())
+	r := newRig(t, rollout("checkout", t0), ar)
+	r.reconcile(ar)
+	r.answer(ar, 0.01)
+	r.reconcile(ar)
+	other := r.get(ar)
+	other.Status.Message = "mended by hand"
+	if err := r.server.Status().Update(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	r.settle(ar)
+	if got := r.get(ar); r.writes != 0 || got.Status.Message != "mended by hand" {
+		t.Errorf("%d writes of %s", r.writes, toJSON(got.Status))
+	}
+}
+
+func TestAStepIsMeasuredThatWasNotWrittenYet(t *testing.T) {
+	ro, ar := rollout("checkout", t0), run("checkout", metric())
+	ro.Status.Step.InForceSince = nil
+	r := newRig(t, ro, ar)
+	r.reconcile(ar)
+	if len(r.measurer.runs) != 0 {
+		t.Fatal("measured before the step was in force")
+	}
+	newest := inStep(0, t0)
+	r.rollouts.Publish(client.ObjectKeyFromObject(ro), ro.UID, &handover.Unwritten{Written: &ro.Status, Newest: &newest})
+	r.reconcile(ar)
+	if e := r.planned(ar); !e.since.Equal(t0) {
+		t.Errorf("measured since %s", e.since)
+	}
+	newer := ro.DeepCopy()
+	if err := r.server.Get(t.Context(), client.ObjectKeyFromObject(ro), newer); err != nil {
+		t.Fatal(err)
+	}
+	newer.Status.Abort = &v1alpha1.AbortStatus{Reason: v1alpha1.ReasonAborted, At: micro(t0)}
+	if err := r.server.Status().Update(t.Context(), newer); err != nil {
+		t.Fatal(err)
+	}
+	r.clock.Step(settling)
+	r.reconcile(ar)
+	if got := r.get(ar); reason(got) != v1alpha1.ReasonTerminated {
+		t.Errorf("what was written later does not count: %s", toJSON(got.Status))
+	}
+}
+
 func TestAStaleCacheCountsNothingTwice(t *testing.T) {
 	ar := run("checkout", metric())
 	r := newRig(t, rollout("checkout", t0), ar)
@@ -129,6 +241,7 @@ func TestAStaleCacheCountsNothingTwice(t *testing.T) {
 	before := r.get(ar)
 	r.answer(ar, 0.01)
 	r.reconcile(ar)
+	r.settle(ar)
 	if got := r.get(ar); r.writes != 1 || got.Status.Metrics[0].Successful != 1 {
 		t.Fatalf("%d writes of %s", r.writes, toJSON(got.Status))
 	}
@@ -139,7 +252,7 @@ func TestAStaleCacheCountsNothingTwice(t *testing.T) {
 	}
 	r.answer(ar, 0.01)
 	r.reconcile(ar)
-	r.reconcile(ar)
+	r.settle(ar)
 	if e := r.planned(ar); r.writes != 2 || !e.due.Equal(t0.Add(20*time.Second)) {
 		t.Errorf("with a cache two writes behind: %d writes, next due %s", r.writes, e.due)
 	}
@@ -155,6 +268,8 @@ func TestAConflictKeepsTheAnswer(t *testing.T) {
 	r := newRig(t, rollout("checkout", t0), ar)
 	r.reconcile(ar)
 	r.answer(ar, 0.01)
+	r.clock.Step(time.Millisecond)
+	r.planned(ar).result.Sample = analysis.Values()
 	r.before = func() {
 		r.before = nil
 		other := r.get(ar)
@@ -167,7 +282,7 @@ func TestAConflictKeepsTheAnswer(t *testing.T) {
 		t.Fatalf("after a conflict: %+v, %s", again, toJSON(r.get(ar).Status))
 	}
 	r.reconcile(ar)
-	if got := r.get(ar); got.Status.Metrics[0].Successful != 1 {
+	if got := r.get(ar); got.Status.Metrics[0].WithoutData != 1 {
 		t.Errorf("the answer is lost: %s", toJSON(got.Status))
 	}
 }
@@ -178,6 +293,7 @@ func TestAGapIsOneMeasurement(t *testing.T) {
 	r.reconcile(ar)
 	r.answer(ar, 0.01)
 	r.reconcile(ar)
+	r.settle(ar)
 	restarted := newRig(t, rollout("checkout", t0), r.get(ar))
 	restarted.clock.SetTime(t0.Add(time.Hour + 3*time.Second))
 	restarted.reconcile(ar)
@@ -191,6 +307,7 @@ func TestAGapIsOneMeasurement(t *testing.T) {
 	if e := restarted.planned(ar); !e.due.Equal(t0.Add(time.Hour + 10*time.Second)) {
 		t.Errorf("next due %s", e.due)
 	}
+	restarted.settle(ar)
 	if got := restarted.get(ar); got.Status.Metrics[0].Successful != 2 {
 		t.Errorf("got %s", toJSON(got.Status))
 	}
@@ -234,8 +351,8 @@ func TestACompletedRunIsForgotten(t *testing.T) {
 	r.reconcile(ar)
 	r.answer(ar, 0.5)
 	r.reconcile(ar)
-	if got := r.get(ar); reason(got) != "Failure" || len(r.measurer.runs)+len(r.written) != 0 {
-		t.Errorf("kept %d and %d of %s", len(r.measurer.runs), len(r.written), toJSON(got.Status))
+	if got := r.get(ar); reason(got) != "Failure" || len(r.measurer.runs)+len(r.store.runs) != 0 || r.runs.Named(client.ObjectKeyFromObject(ar)) != nil {
+		t.Errorf("kept %d and %d of %s", len(r.measurer.runs), len(r.store.runs), toJSON(got.Status))
 	}
 	r.reconcile(ar)
 	if err := r.server.Delete(t.Context(), r.get(ar)); err != nil {

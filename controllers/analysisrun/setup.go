@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/sluice-dev/sluice/analysis"
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/controllers/handover"
 )
 
 const (
@@ -44,6 +46,10 @@ type Options struct {
 	PerProvider int
 	// Concurrency is how many runs are reconciled at a time. Default 4.
 	Concurrency int
+	// Runs takes the newest of every run that is in progress. Required.
+	Runs *handover.Newest[v1alpha1.AnalysisRun]
+	// Rollouts has statuses of Rollouts that were not written yet. Required.
+	Rollouts *handover.Newest[handover.Unwritten]
 	// Clock is for tests. Default the real one.
 	Clock clock.Clock
 }
@@ -69,10 +75,11 @@ func (o Options) withDefaults() Options {
 
 // Setup adds the analysis to a manager: the reconcilers of AnalysisRuns and of
 // MetricProviders, and the Measurer. The manager's scheme must have the kinds of
-// api/v1alpha1.
-func Setup(mgr ctrl.Manager, o Options) error {
-	if o.Open == nil {
-		return errors.New("set up analysis: Open is required")
+// api/v1alpha1. When the manager stops because ctx has ended, and not because it
+// lost the lease, what was measured and not written yet is written.
+func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
+	if o.Open == nil || o.Runs == nil || o.Rollouts == nil {
+		return errors.New("set up analysis: Open, Runs and Rollouts are required")
 	}
 	o = o.withDefaults()
 	if err := register(metrics.Registry); err != nil {
@@ -86,7 +93,11 @@ func Setup(mgr ctrl.Manager, o Options) error {
 	if err := mgr.Add(measurer); err != nil {
 		return fmt.Errorf("set up analysis: %w", err)
 	}
-	if err := setupRuns(mgr, newReconciler(mgr, measurer, o), o); err != nil {
+	r := newReconciler(mgr, measurer, o)
+	if err := mgr.Add(r.flusher(ctx)); err != nil {
+		return fmt.Errorf("set up analysis: %w", err)
+	}
+	if err := setupRuns(mgr, r, o); err != nil {
 		return fmt.Errorf("set up the reconciler of AnalysisRuns: %w", err)
 	}
 	if err := setupProviders(mgr, providers, o); err != nil {
@@ -113,7 +124,22 @@ func newProviders(objects, secrets client.Reader, o Options) (*Providers, error)
 func newReconciler(mgr ctrl.Manager, m *Measurer, o Options) *Reconciler {
 	return &Reconciler{
 		client: mgr.GetClient(), live: mgr.GetAPIReader(), measurer: m, clock: o.Clock,
-		written: map[types.NamespacedName]write{},
+		store: newStore(mgr.GetClient()), runs: o.Runs, rollouts: o.Rollouts,
+	}
+}
+
+// flusher waits for the end of a leader, and writes what was put off when that is
+// because the process stops. Whoever lost the lease writes nothing any more.
+func (r *Reconciler) flusher(process context.Context) manager.RunnableFunc {
+	return func(ctx context.Context) error {
+		<-ctx.Done()
+		if process.Err() == nil {
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
+		defer cancel()
+		r.store.flush(ctx)
+		return nil
 	}
 }
 
@@ -125,8 +151,9 @@ func setupRuns(mgr ctrl.Manager, r *Reconciler, o Options) error {
 		Named("analysisrun").
 		For(&v1alpha1.AnalysisRun{}, builder.WithPredicates(activePredicate())).
 		Watches(&v1alpha1.Rollout{}, rolloutHandler(mgr.GetClient())).
-		WatchesRawSource(source.Func(func(_ context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+		WatchesRawSource(source.Func(func(ctx context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 			r.measurer.onAnswer(func(key types.NamespacedName) { q.Add(reconcile.Request{NamespacedName: key}) })
+			o.Rollouts.OnPublish(onUnwritten(ctx, mgr.GetClient(), q))
 			return nil
 		})).
 		WithOptions(controller.Options{

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/controllers/handover"
 )
 
 // activeIndex finds the runs of a Rollout that are not completed.
@@ -56,14 +57,21 @@ type standing struct {
 }
 
 func standingOf(r *v1alpha1.Rollout) standing {
-	s := standing{uid: r.UID, deleted: !r.DeletionTimestamp.IsZero(), attempt: r.Status.Attempt, aborted: r.Status.Abort != nil, step: -1}
-	if r.Status.Stable != nil {
-		s.stable = r.Status.Stable.Revision
+	s := standingIn(&r.Status)
+	s.uid, s.deleted = r.UID, !r.DeletionTimestamp.IsZero()
+	return s
+}
+
+// standingIn is what a status says of it.
+func standingIn(status *v1alpha1.RolloutStatus) standing {
+	s := standing{attempt: status.Attempt, aborted: status.Abort != nil, step: -1}
+	if status.Stable != nil {
+		s.stable = status.Stable.Revision
 	}
-	if r.Status.Canary != nil {
-		s.canary = r.Status.Canary.Revision
+	if status.Canary != nil {
+		s.canary = status.Canary.Revision
 	}
-	if step := r.Status.Step; step != nil {
+	if step := status.Step; step != nil {
 		s.step, s.weight = step.Index, step.Weight
 		if step.InForceSince != nil {
 			s.since = step.InForceSince.UnixMicro()
@@ -72,36 +80,56 @@ func standingOf(r *v1alpha1.Rollout) standing {
 	return s
 }
 
-// rolloutHandler wakes the runs of a Rollout when that stands elsewhere than before.
-func rolloutHandler(c client.Reader) handler.EventHandler {
-	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
-	wake := func(ctx context.Context, o client.Object, q queue) {
-		var runs v1alpha1.AnalysisRunList
-		// A run that the cache does not have yet wakes its reconciler itself: the
-		// writes in flight need not be waited for.
-		err := c.List(ctx, &runs, client.InNamespace(o.GetNamespace()), client.MatchingFields{activeIndex: o.GetName()},
-			client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency)
-		if err != nil {
-			log.FromContext(ctx).Error(err, "Cannot list AnalysisRuns of a Rollout", "rollout", client.ObjectKeyFromObject(o))
-			return
+type runQueue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+// wakeRuns wakes the runs of a Rollout that are in progress. A run that the cache
+// does not have yet wakes its reconciler itself: the writes in flight need not be
+// waited for.
+func wakeRuns(ctx context.Context, c client.Reader, rollout types.NamespacedName, q runQueue) {
+	var runs v1alpha1.AnalysisRunList
+	err := c.List(ctx, &runs, client.InNamespace(rollout.Namespace), client.MatchingFields{activeIndex: rollout.Name},
+		client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency)
+	if err != nil {
+		log.FromContext(ctx).Error(err, "Cannot list AnalysisRuns of a Rollout", "rollout", rollout)
+		return
+	}
+	for i := range runs.Items {
+		q.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&runs.Items[i])})
+	}
+}
+
+// onUnwritten wakes the runs of a Rollout that stands elsewhere by a status that was
+// not written yet.
+func onUnwritten(ctx context.Context, c client.Reader, q runQueue) func(key types.NamespacedName, before, after *handover.Unwritten) {
+	return func(key types.NamespacedName, before, after *handover.Unwritten) {
+		was := after.Written
+		if before != nil {
+			was = before.Newest
 		}
-		for i := range runs.Items {
-			q.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&runs.Items[i])})
+		if standingIn(was) != standingIn(after.Newest) {
+			wakeRuns(ctx, c, key, q)
 		}
 	}
+}
+
+// rolloutHandler wakes the runs of a Rollout when that stands elsewhere than before.
+func rolloutHandler(c client.Reader) handler.EventHandler {
+	wake := func(ctx context.Context, o client.Object, q runQueue) {
+		wakeRuns(ctx, c, client.ObjectKeyFromObject(o), q)
+	}
 	return handler.Funcs{
-		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) {
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q runQueue) {
 			if !e.IsInInitialList {
 				wake(ctx, e.Object, q)
 			}
 		},
-		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q runQueue) {
 			before, ok1 := e.ObjectOld.(*v1alpha1.Rollout)
 			after, ok2 := e.ObjectNew.(*v1alpha1.Rollout)
 			if ok1 && ok2 && standingOf(before) != standingOf(after) {
 				wake(ctx, after, q)
 			}
 		},
-		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) { wake(ctx, e.Object, q) },
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q runQueue) { wake(ctx, e.Object, q) },
 	}
 }

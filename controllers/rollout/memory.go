@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
@@ -28,9 +29,11 @@ type recollection struct {
 	// spec is what reading the spec came to, kept while a release is in progress.
 	spec *checkedSpec
 
-	// outdated is since when the status that is written differs in counts or
-	// wording from what is true; zero while it does not.
+	// outdated is since when the status that is written differs from what is true in
+	// what may be a moment late; zero while it does not.
 	outdated time.Time
+	// changed is when the last such difference came up.
+	changed time.Time
 }
 
 func newMemory() *memory {
@@ -70,6 +73,25 @@ func (r *recollection) check(rollout *v1alpha1.Rollout) *checkedSpec {
 	}
 	return spec
 }
+
+// late reports whether a status can wait to be written, and for how long: until it
+// has stood for a moment. known is the newest that was decided before.
+func (r *recollection) late(written, known, next *v1alpha1.RolloutStatus, now time.Time) (time.Duration, bool) {
+	if equality.Semantic.DeepEqual(written, next) || !sameButMoments(written, next) {
+		return 0, false
+	}
+	if r.outdated.IsZero() {
+		r.outdated = now
+	}
+	if !equality.Semantic.DeepEqual(known, next) {
+		r.changed = now
+	}
+	wait := min(standsFor-now.Sub(r.changed), latest-now.Sub(r.outdated))
+	return wait, wait > 0
+}
+
+// wrote notes that the status that is written is true.
+func (r *recollection) wrote() { r.outdated = time.Time{} }
 
 // lost notes that the routing could not be seen: what comes after is new.
 func (r *recollection) lost() { r.since = time.Time{} }

@@ -26,7 +26,9 @@ import (
 // and the objects behind them that applying it needs.
 type observation struct {
 	plan.Observed
-	rollout     *v1alpha1.Rollout
+	rollout *v1alpha1.Rollout
+	// status is the newest, written or not.
+	status      *v1alpha1.RolloutStatus
 	template    resources.Template
 	replicaSets map[string]*appsv1.ReplicaSet // by revision
 	actions     map[string]*v1alpha1.RolloutAction
@@ -45,9 +47,13 @@ func (r *Reconciler) observe(ctx context.Context, rollout *v1alpha1.Rollout) (*o
 		rollout: rollout,
 		target:  trafficrouting.Target{Rollout: name, UID: rollout.UID, Traffic: rollout.Spec.Traffic},
 		memory:  r.memory.recall(name, rollout.UID),
+		status:  &rollout.Status,
+	}
+	if u := r.unwritten.Get(name, rollout.UID); u != nil && u.Over(&rollout.Status) {
+		o.status = u.Newest
 	}
 	o.Now = r.clock.Now().UTC().Truncate(time.Microsecond)
-	o.Position = positionOf(&rollout.Status)
+	o.Position = positionOf(o.status)
 	if err := r.observeReplicaSets(ctx, o); err != nil {
 		return nil, err
 	}
@@ -199,19 +205,15 @@ func (r *Reconciler) observeAnalysis(ctx context.Context, o *observation) error 
 	if p.Canary == "" || p.Step == nil || o.rollout.Spec.Analysis == nil {
 		return nil
 	}
-	run := &v1alpha1.AnalysisRun{}
-	key := types.NamespacedName{
+	run, err := r.readRun(ctx, types.NamespacedName{
 		Namespace: o.rollout.Namespace,
 		Name:      resources.AnalysisRunName(o.rollout.Name, p.Canary, p.Attempt),
+	})
+	if err != nil {
+		return err
 	}
-	if err := r.client.Get(ctx, key, run); err != nil {
-		if client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("reading the AnalysisRun: %w", err)
-		}
-		return nil
-	}
-	if !metav1.IsControlledBy(run, o.rollout) {
-		return nil // Of an earlier Rollout with this name.
+	if run == nil || !metav1.IsControlledBy(run, o.rollout) {
+		return nil // There is none yet, or it is of an earlier Rollout with this name.
 	}
 	o.run = run
 	step := v1alpha1.AnalysisStep{Index: int32(p.Step.Index), Name: p.Step.Name}
@@ -220,6 +222,22 @@ func (r *Reconciler) observeAnalysis(ctx context.Context, o *observation) error 
 	}
 	o.Analysis.Verdict, o.Analysis.Abort, o.Analysis.Reason, o.Analysis.Message = analysis.Decision(run, step)
 	return nil
+}
+
+// readRun returns an AnalysisRun with all that was measured, written or not, or nil
+// when there is none.
+func (r *Reconciler) readRun(ctx context.Context, key types.NamespacedName) (*v1alpha1.AnalysisRun, error) {
+	if newest := r.runs.Named(key); newest != nil {
+		return newest, nil
+	}
+	run := &v1alpha1.AnalysisRun{}
+	if err := r.client.Get(ctx, key, run); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("reading the AnalysisRun: %w", err)
+	}
+	return run, nil
 }
 
 // listRuns returns the AnalysisRuns of a Rollout. Nothing rests on the very latest

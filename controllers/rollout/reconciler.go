@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/controllers/handover"
 	"github.com/sluice-dev/sluice/controllers/rollout/plan"
 	"github.com/sluice-dev/sluice/trafficrouting"
 )
@@ -31,6 +32,10 @@ type Reconciler struct {
 	clock  clock.Clock
 	events events.EventRecorder
 	memory *memory
+	// runs has the newest of every AnalysisRun that is in progress.
+	runs *handover.Newest[v1alpha1.AnalysisRun]
+	// unwritten takes statuses that are a moment late in writing.
+	unwritten *handover.Newest[handover.Unwritten]
 }
 
 // Reconcile implements reconcile.Reconciler.
@@ -73,6 +78,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 // gone cleans up after a Rollout that does not exist: commands to it are refused.
 func (r *Reconciler) gone(ctx context.Context, name types.NamespacedName) (ctrl.Result, error) {
 	r.memory.forget(name)
+	r.unwritten.Forget(name)
 	forgetMetrics(name)
 	actions, err := r.listActions(ctx, name)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
@@ -22,8 +23,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/controllers/handover"
 	"github.com/sluice-dev/sluice/trafficrouting"
 )
 
@@ -49,6 +52,10 @@ type Options struct {
 	Clock clock.Clock
 	// Events takes Kubernetes Events.
 	Events events.EventRecorder
+	// Runs has the newest of every AnalysisRun that is in progress.
+	Runs *handover.Newest[v1alpha1.AnalysisRun]
+	// Unwritten takes statuses that are a moment late in writing.
+	Unwritten *handover.Newest[handover.Unwritten]
 	// Concurrency is the number of Rollouts that are reconciled at a time.
 	Concurrency int
 }
@@ -68,13 +75,24 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		clock:  o.Clock,
 		events: o.Events,
 		memory: newMemory(),
+
+		runs:      o.Runs,
+		unwritten: o.Unwritten,
 	}
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named("rollout").
 		For(&v1alpha1.Rollout{}).
 		Owns(&appsv1.ReplicaSet{}, builder.WithPredicates(replicaSetChanged)).
-		Owns(&v1alpha1.AnalysisRun{}, builder.WithPredicates(verdictChanged)).
+		Owns(&v1alpha1.AnalysisRun{}, builder.WithPredicates(runEnded)).
 		Watches(&v1alpha1.RolloutAction{}, handler.EnqueueRequestsFromMapFunc(subjectOfAction)).
+		WatchesRawSource(source.Func(func(_ context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+			o.Runs.OnPublish(func(key types.NamespacedName, before, after *v1alpha1.AnalysisRun) {
+				if verdictChanged(before, after) {
+					q.Add(reconcile.Request{NamespacedName: types.NamespacedName{Namespace: key.Namespace, Name: after.Spec.Subject.Rollout}})
+				}
+			})
+			return nil
+		})).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: o.Concurrency,
 			EnableWarmup:            ptr.To(true),
@@ -167,15 +185,26 @@ var replicaSetChanged = predicate.Funcs{
 	},
 }
 
-// verdictChanged lets only through what a decision reads.
-var verdictChanged = predicate.Funcs{
+// verdictChanged reports whether a run says something else than before that a
+// decision reads.
+func verdictChanged(was, is *v1alpha1.AnalysisRun) bool {
+	return was == nil || was.Status.Verdict != is.Status.Verdict || was.Status.Message != is.Status.Message ||
+		!equality.Semantic.DeepEqual(was.Status.Step, is.Status.Step)
+}
+
+// runEnded lets through that a run ended or went away. What it measures before is
+// handed over.
+var runEnded = predicate.Funcs{
 	CreateFunc: func(event.CreateEvent) bool { return false },
 	UpdateFunc: func(e event.UpdateEvent) bool {
 		was, ok := e.ObjectOld.(*v1alpha1.AnalysisRun)
 		is, also := e.ObjectNew.(*v1alpha1.AnalysisRun)
-		return !ok || !also || was.Status.Verdict != is.Status.Verdict || was.Status.Message != is.Status.Message ||
-			!equality.Semantic.DeepEqual(was.Status.Step, is.Status.Step)
+		return !ok || !also || !completed(was) && completed(is)
 	},
+}
+
+func completed(run *v1alpha1.AnalysisRun) bool {
+	return meta.IsStatusConditionTrue(run.Status.Conditions, v1alpha1.ConditionCompleted)
 }
 
 // routingChanged ignores what happens to an object's status.

@@ -9,8 +9,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/controllers/handover"
 	"github.com/sluice-dev/sluice/controllers/rollout/plan"
 	"github.com/sluice-dev/sluice/trafficrouting"
 )
@@ -18,9 +20,12 @@ import (
 const (
 	// historyLength is how many transitions the status keeps.
 	historyLength = 20
-	// countsDelay is how old counts and wording in a status may be, when nothing
-	// else changed in it.
-	countsDelay = 2 * time.Second
+	// standsFor is how long a status must have stood to be written in which only
+	// counts, wording, or since when a step is in force changed; it is written latest
+	// that long after the first such change. A process that ends in between waits for
+	// the step to be in force once more, which it does anyway.
+	standsFor = 2 * time.Second
+	latest    = 5 * time.Second
 	// messageLength is the most that a condition's message may have.
 	messageLength = 1024
 )
@@ -28,39 +33,35 @@ const (
 // writeStatus writes the one status of a reconcile, if it changed, and then tells
 // of the transitions. shifted says that the plan's split is written already.
 func (r *Reconciler) writeStatus(ctx context.Context, o *observation, p *plan.Plan, shifted bool) error {
-	next := makeStatus(o, p, shifted)
-	if equality.Semantic.DeepEqual(&o.rollout.Status, next) {
-		o.memory.outdated = time.Time{}
+	name, next := client.ObjectKeyFromObject(o.rollout), makeStatus(o, p, shifted)
+	wait, late := o.memory.late(&o.rollout.Status, o.status, next, o.Now)
+	if late {
+		r.unwritten.Publish(name, o.rollout.UID, &handover.Unwritten{Written: &o.rollout.Status, Newest: next})
+		if p.RequeueAfter == 0 || wait < p.RequeueAfter {
+			p.RequeueAfter = wait
+		}
 		return nil
 	}
-	if sameButCounts(&o.rollout.Status, next) {
-		if o.memory.outdated.IsZero() {
-			o.memory.outdated = o.Now
-		}
-		if wait := countsDelay - o.Now.Sub(o.memory.outdated); wait > 0 {
-			if p.RequeueAfter == 0 || wait < p.RequeueAfter {
-				p.RequeueAfter = wait
+	if !equality.Semantic.DeepEqual(&o.rollout.Status, next) {
+		written := o.rollout.DeepCopy()
+		written.Status = *next
+		if err := r.client.Status().Update(ctx, written); err != nil {
+			if apierrors.IsNotFound(err) {
+				return errGone
 			}
-			return nil
+			return fmt.Errorf("writing the status: %w", err)
 		}
+		o.rollout.ResourceVersion = written.ResourceVersion
+		r.announce(o.rollout, written, p)
 	}
-	written := o.rollout.DeepCopy()
-	written.Status = *next
-	if err := r.client.Status().Update(ctx, written); err != nil {
-		if apierrors.IsNotFound(err) {
-			return errGone
-		}
-		return fmt.Errorf("writing the status: %w", err)
-	}
-	o.memory.outdated = time.Time{}
-	o.rollout.ResourceVersion = written.ResourceVersion
-	r.announce(o.rollout, written, p)
+	r.unwritten.Forget(name)
+	o.memory.wrote()
 	return nil
 }
 
 // makeStatus builds the whole status.
 func makeStatus(o *observation, p *plan.Plan, shifted bool) *v1alpha1.RolloutStatus {
-	s := o.rollout.Status.DeepCopy()
+	s := o.status.DeepCopy()
 	s.ObservedGeneration = o.rollout.Generation
 	writePosition(s, p.Position)
 	split := o.Routing.State
@@ -143,14 +144,14 @@ func writeConditions(s *v1alpha1.RolloutStatus, v *plan.Verdict, o *observation)
 	set(v1alpha1.ConditionAnalysis, v.Analysis)
 }
 
-// sameButCounts reports whether two statuses differ only in what may be a moment
-// old: counts of pods, weights seen, and the wording of conditions. What an
-// autoscaler reads is not among it.
-func sameButCounts(a, b *v1alpha1.RolloutStatus) bool {
-	return equality.Semantic.DeepEqual(withoutCounts(a), withoutCounts(b))
+// sameButMoments reports whether two statuses differ only in what may be a moment
+// old: counts of pods, weights seen, the wording of conditions, and since when a
+// step's split is in force. What an autoscaler reads is not among it.
+func sameButMoments(a, b *v1alpha1.RolloutStatus) bool {
+	return equality.Semantic.DeepEqual(withoutMoments(a), withoutMoments(b))
 }
 
-func withoutCounts(s *v1alpha1.RolloutStatus) *v1alpha1.RolloutStatus {
+func withoutMoments(s *v1alpha1.RolloutStatus) *v1alpha1.RolloutStatus {
 	s = s.DeepCopy()
 	for _, r := range []*v1alpha1.RevisionStatus{s.Stable, s.Canary} {
 		if r != nil {
@@ -158,10 +159,14 @@ func withoutCounts(s *v1alpha1.RolloutStatus) *v1alpha1.RolloutStatus {
 		}
 	}
 	for i := range s.Conditions {
-		s.Conditions[i].Reason, s.Conditions[i].Message = "", ""
+		c := &s.Conditions[i]
+		if c.Status == metav1.ConditionUnknown {
+			c.Status = metav1.ConditionTrue // The split is in force, or a verdict is there: False is not late.
+		}
+		c.Reason, c.Message, c.LastTransitionTime = "", "", metav1.Time{}
 	}
 	if s.Step != nil {
-		s.Step.Progress, s.Step.ProgressAt = 0, nil
+		s.Step.InForceSince, s.Step.Progress, s.Step.ProgressAt = nil, 0, nil
 	}
 	return s
 }

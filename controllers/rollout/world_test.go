@@ -29,6 +29,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/controllers/handover"
 	"github.com/sluice-dev/sluice/internal/envtest"
 	"github.com/sluice-dev/sluice/trafficrouting/fake"
 )
@@ -117,6 +118,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) restart() {
 	w.r = &Reconciler{
 		client: w.client, router: w.router, claims: testClaims, clock: w.clock, events: w.events, memory: newMemory(),
+		runs: handover.New[v1alpha1.AnalysisRun](), unwritten: handover.New[handover.Unwritten](),
 	}
 }
 

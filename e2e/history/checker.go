@@ -44,7 +44,7 @@ type Checker struct {
 	mu         sync.Mutex
 	world      world
 	tracks     map[key]*track
-	proofs     map[key][]proof
+	unproved   []pass
 	lease      lease
 	exempt     map[string][]Invariant
 	ignored    map[string]bool
@@ -80,7 +80,7 @@ type track struct {
 // New returns a Checker of an empty world.
 func New() *Checker {
 	return &Checker{
-		world: world{}, tracks: map[key]*track{}, proofs: map[key][]proof{},
+		world: world{}, tracks: map[key]*track{},
 		exempt: map[string][]Invariant{}, ignored: map[string]bool{}, ongoing: map[string]bool{},
 		lease: lease{late: map[string]int{}}, written: map[string]int{},
 	}
@@ -128,7 +128,7 @@ func (c *Checker) Add(v Version) {
 	}
 	for _, check := range []func(*Checker, *change){
 		(*Checker).checkLease, (*Checker).checkUnique, (*Checker).checkWeights, (*Checker).checkRouting,
-		(*Checker).checkScaleDown, (*Checker).checkProof, (*Checker).checkMoves, (*Checker).checkCapacity,
+		(*Checker).checkScaleDown, (*Checker).checkEvidence, (*Checker).checkMoves, (*Checker).checkCapacity,
 	} {
 		check(c, &ch)
 	}
@@ -169,7 +169,19 @@ func (c *Checker) state(id string, i Invariant, v *Version, broken bool, message
 func (c *Checker) Violations() []Violation {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Clone(c.violations)
+	return c.all()
+}
+
+// all returns the violations, and a step that was passed on what is not written yet
+// as one.
+func (c *Checker) all() []Violation {
+	out := slices.Clone(c.violations)
+	for _, p := range c.unproved {
+		if !c.ignored[p.namespace] {
+			out = append(out, p.violation())
+		}
+	}
+	return out
 }
 
 // Written returns how many versions in a namespace the operator is known to have
@@ -192,7 +204,7 @@ func (c *Checker) Report(namespaces ...string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var out strings.Builder
-	for _, v := range c.violations {
+	for _, v := range c.all() {
 		if len(namespaces) > 0 && !slices.Contains(namespaces, v.Namespace) {
 			continue
 		}

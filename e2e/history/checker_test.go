@@ -39,6 +39,30 @@ var good = map[string]func(*story){
 		s.baked()
 		s.enter(1, "step-2", 50)
 	},
+	"a verdict is written after what it led to": func(s *story) {
+		withAnalysis(s)
+		s.released()
+		s.verdict("app-b-1", v1alpha1.VerdictPending)
+		s.baked()
+		measured := s.micro()
+		s.enter(1, "step-2", 50)
+		s.verdictAt("app-b-1", v1alpha1.VerdictSuccess, measured)
+	},
+	"a verdict is lost with its process": func(s *story) {
+		withAnalysis(s)
+		s.lease(alice, "x")
+		s.released()
+		s.verdict("app-b-1", v1alpha1.VerdictPending)
+		s.baked()
+		s.enter(1, "step-2", 50)
+		s.lease(alice, "y")
+		s.verdict("app-b-1", v1alpha1.VerdictPending)
+	},
+	"a step is passed before its force is written": func(s *story) {
+		s.releasedUnseen()
+		s.baked()
+		s.enter(1, "step-2", 50)
+	},
 	"a command passes a step that bakes": func(s *story) {
 		s.released()
 		s.action(v1alpha1.ActionPromote, "p")
@@ -198,15 +222,8 @@ var bad = map[string]struct {
 		s.enter(1, "step-2", 50)
 	}},
 	"a step passed without being in force": {Moves, "never in force", func(s *story) {
-		s.released()
-		s.baked()
-		s.enter(1, "step-2", 50)
-		s.checker.Exempt("n", Capacity)
-		s.action(v1alpha1.ActionPromote, "p")
-		s.enter(2, promotion, 100)
-		s.rollout.Status.Step = &v1alpha1.StepStatus{Index: 0, Name: "step-1", Weight: 25, EnteredAt: s.micro()}
-		s.rollout.Status.Attempt = 2
-		s.status(func(*v1alpha1.RolloutStatus) {})
+		s.releasedUnseen()
+		s.split(alice, 10)
 		s.baked()
 		s.enter(1, "step-2", 50)
 	}},
@@ -215,14 +232,27 @@ var bad = map[string]struct {
 		s.baked()
 		s.enter(2, promotion, 100)
 	}},
-	"a step passed without a verdict": {Moves, "without a verdict", func(s *story) {
+	"a step passed without a verdict": {Moves, "without successful measurements", func(s *story) {
 		withAnalysis(s)
 		s.released()
 		s.verdict("app-b-1", v1alpha1.VerdictPending)
 		s.baked()
 		s.enter(1, "step-2", 50)
 	}},
-	"a step passed on an earlier step's verdict": {Moves, "without a verdict", func(s *story) {
+	"a step passed on a verdict that a later write lacks": {Moves, "without successful measurements", func(s *story) {
+		withAnalysis(s)
+		s.released()
+		s.baked()
+		s.enter(1, "step-2", 50)
+		s.verdict("app-b-1", v1alpha1.VerdictSuccess) // measured too late
+	}},
+	"a step passed before it can have baked": {Moves, "never said to be in force", func(s *story) {
+		s.rollout.Spec.Strategy.Canary.Steps[0].Bake.Duration = time.Minute
+		s.releasedUnseen()
+		s.now = s.now.Add(2 * time.Minute)
+		s.enter(1, "step-2", 50)
+	}},
+	"a step passed on an earlier step's verdict": {Moves, "without successful measurements", func(s *story) {
 		withAnalysis(s)
 		s.rollout.Spec.Strategy.Canary.Steps[1].Approval = v1alpha1.ApprovalNone
 		s.released()

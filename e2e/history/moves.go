@@ -10,24 +10,6 @@ import (
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 )
 
-// proof is a stay in a step for which an AnalysisRun said Success.
-type proof struct {
-	index int32
-	since time.Time
-}
-
-// checkProof remembers what AnalysisRuns proved.
-func (c *Checker) checkProof(ch *change) {
-	if ch.Kind != KindAnalysisRun || ch.new == nil {
-		return
-	}
-	run, _ := ch.new.typed.(*v1alpha1.AnalysisRun)
-	if run.Status.Verdict == v1alpha1.VerdictSuccess && run.Status.Step != nil {
-		k := key{ch.Kind, ch.Namespace, ch.Name}
-		c.proofs[k] = append(c.proofs[k], proof{run.Status.Step.Index, run.Status.Step.Since.Time})
-	}
-}
-
 // checkMoves holds M for the position that a Rollout's status remembers.
 func (c *Checker) checkMoves(ch *change) {
 	if ch.Kind != KindRollout || ch.old == nil || ch.new == nil || ch.Writer == "" {
@@ -51,8 +33,8 @@ func (c *Checker) checkStable(ch *change, old, now *v1alpha1.Rollout) {
 		return
 	}
 	step := old.Status.Step
-	passed := step != nil && step.Name == promotion && step.InForceSince != nil
 	s, ok := c.world.splitOf(now)
+	passed := step != nil && step.Name == promotion && (step.InForceSince != nil || ok && s.gives(100))
 	switch {
 	case old.Status.Canary == nil || old.Status.Canary.Revision != is.Revision || old.Status.Abort != nil:
 		c.violate(Moves, ch.Version, "revision %s became stable without being released", is.Revision)
@@ -124,8 +106,8 @@ func (c *Checker) checkStep(ch *change, old, now *v1alpha1.Rollout) {
 func (c *Checker) checkGates(ch *change, now *v1alpha1.Rollout, was *v1alpha1.RolloutStatus, step *v1alpha1.Step) {
 	is, since := &now.Status, was.Step.InForceSince
 	if since == nil {
-		c.violate(Moves, ch.Version, "step %s was passed though its split was never in force", was.Step.Name)
-		return
+		c.checkUnseenForce(ch, now, was)
+		since = &was.Step.EnteredAt
 	}
 	if step.Bake != nil && is.Step.EnteredAt.Sub(since.Time) < step.Bake.Duration {
 		c.violate(Moves, ch.Version, "step %s was passed after %s, but bakes for %s", was.Step.Name, is.Step.EnteredAt.Sub(since.Time), step.Bake.Duration)
@@ -136,25 +118,25 @@ func (c *Checker) checkGates(ch *change, now *v1alpha1.Rollout, was *v1alpha1.Ro
 	if now.Spec.Paused && is.ObservedGeneration == now.Generation {
 		c.violate(Moves, ch.Version, "step %s was passed while paused", was.Step.Name)
 	}
-	if now.Spec.Analysis != nil && step.Weight > 0 && !c.proved(now, was, since.Time) {
-		c.violate(Moves, ch.Version, "step %s was passed without a verdict of Success since %s", was.Step.Name, since.UTC().Format(time.RFC3339Nano))
+	if now.Spec.Analysis != nil && step.Weight > 0 {
+		c.expectEvidence(ch, now, was)
 	}
 }
 
-// proved reports whether the attempt's AnalysisRun said Success for a stay in a
-// step.
-func (c *Checker) proved(r *v1alpha1.Rollout, s *v1alpha1.RolloutStatus, since time.Time) bool {
-	for k, proofs := range c.proofs {
-		run := get[v1alpha1.AnalysisRun](c.world, k.kind, k.namespace, k.name)
-		if run == nil || k.namespace != r.Namespace || run.Spec.Subject.Rollout != r.Name ||
-			run.Spec.Subject.CanaryRevision != s.Canary.Revision || run.Spec.Subject.Attempt != s.Attempt {
-			continue
-		}
-		if slices.ContainsFunc(proofs, func(p proof) bool { return p.index == s.Step.Index && p.since.Equal(since) }) {
-			return true
-		}
+// unseen is how long a step can have been in force without the status saying so.
+const unseen = 5 * time.Second
+
+// checkUnseenForce holds for a step that was passed before the status said that its
+// split was in force: the routing says so.
+func (c *Checker) checkUnseenForce(ch *change, now *v1alpha1.Rollout, was *v1alpha1.RolloutStatus) {
+	s, ok := c.world.splitOf(now)
+	if ok && (s.canary != was.Canary.Revision || !s.gives(was.Step.Weight)) {
+		c.violate(Moves, ch.Version, "step %s was passed though its split was never in force", was.Step.Name)
 	}
-	return false
+	step := stepAt(now, was.Step)
+	if step != nil && step.Bake != nil && step.Bake.Duration > unseen {
+		c.violate(Moves, ch.Version, "step %s, which bakes for %s, was passed though its split was never said to be in force", was.Step.Name, step.Bake.Duration)
+	}
 }
 
 // checkTimers holds that a step is entered once, and that its time starts again

@@ -12,6 +12,8 @@ import (
 type lease struct {
 	// holder is the user that took the lease last.
 	holder string
+	// identity is of its process, or empty when the lease was given back.
+	identity string
 	// late counts what others wrote since they lost it.
 	late map[string]int
 }
@@ -28,11 +30,13 @@ func (c *Checker) checkLease(ch *change) {
 		}
 		taken, _ := ch.new.typed.(*coordinationv1.Lease)
 		if ptr.Deref(taken.Spec.HolderIdentity, "") == "" {
+			c.lease.identity = ""
 			return // Given back: the writer has no more to write, and nobody else may.
 		}
 		if c.lease.holder != ch.Writer {
 			c.lease.late = map[string]int{}
 		}
+		c.passedOn(ptr.Deref(taken.Spec.HolderIdentity, ""))
 		c.lease.holder = ch.Writer
 		return
 	}
@@ -43,6 +47,15 @@ func (c *Checker) checkLease(ch *change) {
 		c.violate(Single, ch.Version, "%s wrote %s %s though %s has the lease, %d writes after losing it",
 			ch.Writer, ch.Kind, ch.Name, c.lease.holder, c.lease.late[ch.Writer])
 	}
+}
+
+// passedOn notes which process has the lease now. One that lost it without giving it
+// back may have ended with evidence that it had not written yet.
+func (c *Checker) passedOn(identity string) {
+	if c.lease.identity != "" && c.lease.identity != identity {
+		c.unproved = nil
+	}
+	c.lease.identity = identity
 }
 
 // checkUnique holds U.

@@ -145,12 +145,20 @@ func (s *story) action(kind v1alpha1.ActionType, uid types.UID) {
 	s.rollout.Status.AppliedActions = []types.UID{uid}
 }
 
-// verdict stores the AnalysisRun of the current step.
+// verdict stores the AnalysisRun of the current step, just measured.
 func (s *story) verdict(name string, v v1alpha1.Verdict) {
+	s.t.Helper()
+	s.verdictAt(name, v, s.micro())
+}
+
+// verdictAt stores an AnalysisRun that was measured at a time.
+func (s *story) verdictAt(name string, v v1alpha1.Verdict, at metav1.MicroTime) {
 	s.t.Helper()
 	run := &v1alpha1.AnalysisRun{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: name}}
 	run.Spec.Subject = v1alpha1.AnalysisSubject{Rollout: "app", StableRevision: "a", CanaryRevision: "b", Attempt: 1}
+	run.Spec.Metrics = []v1alpha1.Metric{{Name: "m"}}
 	run.Status.Verdict = v
+	run.Status.Metrics = []v1alpha1.MetricStatus{{Name: "m", Verdict: v, Measurements: []v1alpha1.Measurement{{At: at, Verdict: v}}}}
 	if step := s.rollout.Status.Step; step != nil && step.InForceSince != nil {
 		run.Status.Step = &v1alpha1.AnalysisStep{Index: step.Index, Name: step.Name, Since: *step.InForceSince}
 	}
@@ -189,6 +197,12 @@ func (s *story) inForce() {
 
 // released tells until b is in force at 25 percent.
 func (s *story) released() {
+	s.releasedUnseen()
+	s.inForce()
+}
+
+// releasedUnseen tells until b has 25 percent, before the status says so.
+func (s *story) releasedUnseen() {
 	s.deployed()
 	s.status(func(r *v1alpha1.RolloutStatus) {
 		r.Canary, r.Attempt = &v1alpha1.RevisionStatus{Revision: "b"}, 1
@@ -198,7 +212,6 @@ func (s *story) released() {
 	s.pods("b", 0, 1)
 	s.bind(alice, "a", "b")
 	s.split(alice, 25)
-	s.inForce()
 }
 
 // baked tells that half a second passed, and more.

@@ -151,6 +151,11 @@ func (w world) splitOf(r *v1alpha1.Rollout) (s split, ok bool) {
 	return s, true
 }
 
+// gives reports whether every route gives the canary destination a weight.
+func (s split) gives(weight int32) bool {
+	return !slices.ContainsFunc(s.routes, func(r route) bool { return r.canary != weight })
+}
+
 func managed(ref v1alpha1.IstioVirtualService, name string) bool {
 	return len(ref.Routes) == 0 || slices.Contains(ref.Routes, name)
 }

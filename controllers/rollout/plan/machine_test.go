@@ -96,7 +96,7 @@ var disturbances = []struct {
 	}},
 	{"lose status", func(m *machine) {
 		if rapid.IntRange(0, 3).Draw(m.t, "really") == 0 {
-			m.position = Position{}
+			m.position, m.written = Position{}, Position{}
 		}
 	}},
 }

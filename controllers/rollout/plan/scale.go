@@ -22,6 +22,8 @@ func (d *decision) planScale() {
 			d.scale(rs.Revision, pods)
 		case !ok && rs.Desired > 0:
 			d.drain(rs, draining)
+		case !ok:
+			d.keepDrained(rs.Revision, draining)
 		}
 	}
 	// What is left has no ReplicaSet. Only the spec's template is at hand.
@@ -93,6 +95,18 @@ func (d *decision) drain(rs ReplicaSet, draining map[string]time.Time) {
 		return
 	}
 	d.scale(rs.Revision, 0)
+}
+
+// keepDrained goes on remembering when a revision that has no pods any more lost its
+// traffic, until the next release begins: dropping it now would be a write of its own.
+func (d *decision) keepDrained(revision string, draining map[string]time.Time) {
+	since, ok := d.p.Draining[revision]
+	if !ok || d.p.Attempt != d.o.Position.Attempt || d.o.Routing.Problem != nil {
+		return
+	}
+	if !d.o.Routing.Known || !d.hasTraffic(revision) {
+		draining[revision] = since
+	}
 }
 
 // hasTraffic reports whether any route may send requests to revision. What the

@@ -211,7 +211,7 @@ var sequences = map[string]func(t *testing.T) *story{
 	},
 	"status lost": func(t *testing.T) *story {
 		s := halfway(t)
-		s.does("a restore from a backup loses the status", func() { s.position = Position{} })
+		s.does("a restore from a backup loses the status", func() { s.position, s.written = Position{}, Position{} })
 		s.rests()
 		return s
 	},

@@ -83,7 +83,14 @@ type world struct {
 	// seen and since are the controller's memory of the routing.
 	seen  *trafficrouting.State
 	since time.Time
+	// written is the position as a new process finds it, but for what has not been
+	// written since lateSince.
+	written   Position
+	lateSince time.Time
 }
+
+// lateness is how late a position may be written in which only a moment changed.
+const lateness = 5 * time.Second
 
 func newWorld(replicas int32, steps ...Step) *world {
 	return &world{
@@ -232,7 +239,12 @@ func (w *world) observeRouting(n simNet) Routing {
 }
 
 // restart loses what the controller keeps in memory.
-func (w *world) restart() { w.seen = nil }
+func (w *world) restart() {
+	w.seen = nil
+	if w.now.Sub(w.lateSince) < lateness {
+		w.position = w.written.clone()
+	}
+}
 
 // analysis judges the position's step, as an AnalysisRun of its attempt would.
 func (w *world) analysis() Analysis {

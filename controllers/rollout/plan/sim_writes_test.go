@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -89,9 +90,25 @@ func (w *world) splitWrites(split *trafficrouting.Split) []write {
 }
 
 func (w *world) writePosition(p Plan) {
+	overdue := !reflect.DeepEqual(w.position, w.written) && w.now.Sub(w.lateSince) >= lateness
+	if reflect.DeepEqual(w.position, w.written) {
+		w.lateSince = w.now
+	}
 	w.position = p.Position.clone()
+	if overdue || !reflect.DeepEqual(withoutMoments(w.position), withoutMoments(w.written)) {
+		w.written = w.position.clone()
+	}
 	w.history = append(w.history, p.Transitions...)
 	w.verdict = p.Verdict
+}
+
+// withoutMoments is a position without what the controller may write a moment late.
+func withoutMoments(p Position) Position {
+	p = p.clone()
+	if p.Step != nil {
+		p.Step.InForceSince, p.Step.Progress, p.Step.ProgressAt = nil, 0, time.Time{}
+	}
+	return p
 }
 
 func (w *world) endAction(outcome ActionOutcome) {

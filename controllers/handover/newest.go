@@ -1,0 +1,92 @@
+// Package handover passes what one controller decided to another in the same
+// process, ahead of the API server: a verdict reaches the weight without a write
+// and a watch in between, and what nobody needs at once is written less often.
+//
+// Nothing durable rests on it. A process that starts, or starts over, has an empty
+// one, and reads what was written.
+package handover
+
+import (
+	"sync"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+)
+
+// Unwritten is the status of a Rollout that is newer than the one that was written,
+// in what may be a moment late in writing.
+type Unwritten struct{ Written, Newest *v1alpha1.RolloutStatus }
+
+// Over reports whether it is newer than a status that was read, and not older than
+// it.
+func (u *Unwritten) Over(read *v1alpha1.RolloutStatus) bool {
+	return equality.Semantic.DeepEqual(u.Written, read)
+}
+
+// Newest holds the newest value of some objects, written or not. Values are not
+// to be changed once published.
+type Newest[T any] struct {
+	mu        sync.Mutex
+	values    map[types.NamespacedName]value[T]
+	published func(key types.NamespacedName, before, after *T)
+}
+
+type value[T any] struct {
+	uid types.UID
+	of  *T
+}
+
+// New returns an empty one.
+func New[T any]() *Newest[T] {
+	return &Newest[T]{values: map[types.NamespacedName]value[T]{}}
+}
+
+// OnPublish sets what is told of every published value, and of the one before,
+// which is nil where there was none. It is called by whoever publishes, and must
+// not block.
+func (n *Newest[T]) OnPublish(f func(key types.NamespacedName, before, after *T)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.published = f
+}
+
+// Publish makes a value the newest of an object.
+func (n *Newest[T]) Publish(key types.NamespacedName, uid types.UID, newest *T) {
+	n.mu.Lock()
+	before, tell := n.values[key], n.published
+	n.values[key] = value[T]{uid: uid, of: newest}
+	n.mu.Unlock()
+	if before.uid != uid {
+		before.of = nil
+	}
+	if tell != nil {
+		tell(key, before.of, newest)
+	}
+}
+
+// Get returns the newest value of an object, or nil when what was written is.
+func (n *Newest[T]) Get(key types.NamespacedName, uid types.UID) *T {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if v := n.values[key]; v.uid == uid {
+		return v.of
+	}
+	return nil
+}
+
+// Named returns the newest value of whatever object has a name, or nil when what was
+// written is.
+func (n *Newest[T]) Named(key types.NamespacedName) *T {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.values[key].of
+}
+
+// Forget drops an object: what was written is the newest.
+func (n *Newest[T]) Forget(key types.NamespacedName) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.values, key)
+}
