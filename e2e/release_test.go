@@ -7,7 +7,9 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/demo"
@@ -101,7 +103,41 @@ var _ = Describe("Release", func() {
 	}, SpecTimeout(2*time.Minute))
 })
 
+var _ = Describe("Steps", func() {
+	It("goes on at the weight in force when they are edited under way", func(ctx SpecContext) {
+		s := newService("edited", approve(25), approve(50))
+		deploy(ctx, s)
+		revision := s.release(ctx, "v2")
+		s.eventually(ctx, "in force", inForce(stepName(0)))
+		// As a user edits while the status moves on: a change, not the whole object.
+		patch := []byte(`{"spec":{"strategy":{"canary":{"steps":[` +
+			`{"name":"tenth","weight":10},{"name":"third","weight":33,"approval":"Required"},{"name":"most","weight":75}]}}}}`)
+		Expect(kube.Patch(ctx, s.get(ctx), client.RawPatch(types.MergePatchType, patch))).To(Succeed())
+		s.eventually(ctx, "in the first step that has as much", inForce("third"))
+		Expect(s.weight(ctx)).To(Equal(int32(33)))
+		applied(ctx, s.command(ctx, v1alpha1.ActionPromote))
+		s.eventually(ctx, "promoted", serves(revision))
+		rest(ctx, s)
+	}, SpecTimeout(2*time.Minute))
+})
+
 var _ = Describe("Abort", func() {
+	It("takes all traffic back from a promotion that is under way", func(ctx SpecContext) {
+		s := newService("abort-promotion", approve(50))
+		s.Propagation = 3 * time.Second // The stable destination is bound that long after the weight.
+		deploy(ctx, s)
+		s.release(ctx, "v2")
+		r := s.eventually(ctx, "in force", inForce(stepName(0)))
+		applied(ctx, s.command(ctx, v1alpha1.ActionPromote))
+		s.eventuallyWeight(ctx, 100)
+		applied(ctx, s.command(ctx, v1alpha1.ActionAbort))
+		aborted := s.eventually(ctx, "aborted", stalled(v1alpha1.ReasonAborted))
+		Expect(aborted.Status.Stable.Revision).To(Equal(r.Status.Stable.Revision))
+		s.eventuallyWeight(ctx, 0)
+		Eventually(s.pods).WithArguments(ctx).Should(HaveKeyWithValue(r.Status.Canary.Revision, int32(0)))
+		rest(ctx, s)
+	}, SpecTimeout(2*time.Minute))
+
 	It("takes all traffic back from every step", func(ctx SpecContext) {
 		steps := []v1alpha1.Step{approve(0), approve(25), approve(50), approve(100)}
 		var all []*service
@@ -143,7 +179,7 @@ var _ = Describe("Abort", func() {
 		applied(ctx, s.command(ctx, v1alpha1.ActionAbort))
 		s.eventuallyWeight(ctx, 0)
 		applied(ctx, s.command(ctx, v1alpha1.ActionRetry))
-		s.eventually(ctx, "in the first step again", inForce("step-1"))
+		s.eventually(ctx, "in the first step again", entered("step-1"))
 		r := s.eventually(ctx, "half again", inForce("step-2"))
 		Expect(r.Status.Canary.Revision).To(Equal(revision))
 		Expect(r.Status.Attempt).To(Equal(int32(2)))

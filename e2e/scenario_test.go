@@ -191,6 +191,12 @@ func inForce(step string) func(*v1alpha1.Rollout) bool {
 	}
 }
 
+// entered fits a Rollout in a step, whether or not its status says yet that the step
+// is in force.
+func entered(step string) func(*v1alpha1.Rollout) bool {
+	return func(r *v1alpha1.Rollout) bool { return r.Status.Step != nil && r.Status.Step.Name == step }
+}
+
 // serves fits a Rollout whose stable revision is this one, with all traffic.
 func serves(revision string) func(*v1alpha1.Rollout) bool {
 	return func(r *v1alpha1.Rollout) bool {

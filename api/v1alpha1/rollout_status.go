@@ -51,8 +51,9 @@ type RolloutStatus struct {
 	// +optional
 	Abort *AbortStatus `json:"abort,omitempty"`
 
-	// draining lists the ReplicaSets that no traffic is routed to and that wait
-	// for their drain time.
+	// draining tells since when no traffic is routed to revisions that nobody
+	// needs: those that wait for their drain time, and those that lost their pods
+	// since the latest release began.
 	// +optional
 	// +listType=map
 	// +listMapKey=revision

@@ -20,6 +20,7 @@ type options struct {
 	leaderElect             bool
 	leaderElectionNamespace string
 	leaseDuration           time.Duration
+	recoveryTime            time.Duration
 	metricsAddress          string
 	probeAddress            string
 	profileAddress          string
@@ -52,6 +53,8 @@ func newCommand() *cobra.Command {
 	f.BoolVar(&o.leaderElect, "leader-elect", true, "let one of several replicas act, the others stand by with warm caches")
 	f.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease; the pod's own without it")
 	f.DurationVar(&o.leaseDuration, "lease-duration", 15*time.Second, "how long a leader that does not answer keeps the lease; at least 3s")
+	f.DurationVar(&o.recoveryTime, "recovery-time", 2*time.Minute,
+		"how long after an outage of the API server proxies may be behind: aborts go on, nothing else is built on what they do")
 	f.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "where to serve /metrics; 0 to serve none")
 	f.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "where to serve /healthz and /readyz; 0 to serve none")
 	f.StringVar(&o.profileAddress, "pprof-bind-address", "0", "where to serve profiles; 0 to serve none")

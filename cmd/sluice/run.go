@@ -57,13 +57,15 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	api := &contact{clock: clock.RealClock{}, recovery: o.recoveryTime}
+	config.Wrap(api.wrap)
 	scheme, err := newScheme()
 	if err != nil {
 		return err
 	}
 	pause := firstPause
 	for started := false; ; {
-		worked, err := runOnce(ctx, config, scheme, o)
+		worked, err := runOnce(ctx, config, scheme, api, o)
 		started = started || worked
 		if err == nil || ctx.Err() != nil || !started {
 			return err
@@ -83,7 +85,7 @@ func run(ctx context.Context, o options) error {
 
 // runOnce wires everything and works until ctx ends or the lease is lost. It
 // reports whether it came as far as working or standing by.
-func runOnce(ctx context.Context, config *rest.Config, scheme *runtime.Scheme, o options) (worked bool, err error) {
+func runOnce(ctx context.Context, config *rest.Config, scheme *runtime.Scheme, api *contact, o options) (worked bool, err error) {
 	managerOptions, err := o.manager(scheme)
 	if err != nil {
 		return false, err
@@ -92,7 +94,7 @@ func runOnce(ctx context.Context, config *rest.Config, scheme *runtime.Scheme, o
 	if err != nil {
 		return false, fmt.Errorf("setting up the manager: %w", err)
 	}
-	if err := o.addControllers(ctx, mgr, config); err != nil {
+	if err := o.addControllers(ctx, mgr, config, api); err != nil {
 		return false, err
 	}
 	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping)); err != nil {
@@ -204,7 +206,7 @@ func withoutTemplate(obj any) (any, error) {
 	return obj, nil
 }
 
-func (o *options) addControllers(ctx context.Context, mgr ctrl.Manager, config *rest.Config) error {
+func (o *options) addControllers(ctx context.Context, mgr ctrl.Manager, config *rest.Config, api *contact) error {
 	runs, unwritten := handover.New[v1alpha1.AnalysisRun](), handover.New[handover.Unwritten]()
 	if err := rollout.Setup(ctx, mgr, rollout.Options{
 		Router:      istio.New(mgr.GetClient(), istio.WithClusterDomain(o.clusterDomain)),
@@ -215,6 +217,7 @@ func (o *options) addControllers(ctx context.Context, mgr ctrl.Manager, config *
 		Events:      mgr.GetEventRecorder("sluice.dev/rollout"),
 		Runs:        runs,
 		Unwritten:   unwritten,
+		Unsettled:   api.unsettledUntil,
 		Concurrency: o.concurrency,
 	}); err != nil {
 		return fmt.Errorf("adding the rollout controller: %w", err)

@@ -46,10 +46,28 @@ func placeOf(run *v1alpha1.AnalysisRun, rollout *v1alpha1.Rollout) place {
 		return over("the release was aborted")
 	}
 	step := s.Step
-	if step == nil || step.InForceSince == nil || step.Weight <= 0 || step.Name == v1alpha1.PromotionStep {
-		return place{} // The promotion follows the last judgement; nothing waits for another.
+	switch {
+	case step == nil:
+		return place{}
+	case step.Name == v1alpha1.PromotionStep || step.InForceSince == nil:
+		return place{step: lastStay(run, s)}
+	case step.Weight <= 0:
+		return place{}
 	}
 	return place{step: &v1alpha1.AnalysisStep{Index: step.Index, Name: step.Name, Since: *step.InForceSince}}
+}
+
+// lastStay is the stay in a step that a run goes on to judge while the next step, or
+// the promotion, waits for its pods: the canary has traffic, and is not to have it
+// unwatched. Nothing that succeeds in it passes the next step. Without routing, or
+// when somebody else moved the split away, nobody knows what would be measured.
+func lastStay(run *v1alpha1.AnalysisRun, s *v1alpha1.RolloutStatus) *v1alpha1.AnalysisStep {
+	stay := run.Status.Step
+	if stay == nil || stay.Index >= s.Step.Index || s.Canary.Weight <= 0 ||
+		meta.IsStatusConditionFalse(s.Conditions, v1alpha1.ConditionRouting) {
+		return nil
+	}
+	return stay.DeepCopy()
 }
 
 // owns tells whether a run is a Rollout's, and not that of an earlier Rollout with

@@ -8,9 +8,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-dev/sluice/analysis"
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/controllers/handover"
 )
 
 func TestPlaceOf(t *testing.T) {
@@ -62,6 +64,60 @@ func TestPlaceOf(t *testing.T) {
 				t.Errorf("got %s, want %s", got, tc.want)
 			}
 		})
+	}
+}
+
+// A canary has the weight of the step that it passed while the next one waits for its
+// pods.
+func TestPlaceOfARunBetweenSteps(t *testing.T) {
+	entered := func(edit func(*v1alpha1.RolloutStatus)) *v1alpha1.Rollout {
+		r := rollout("checkout", t0)
+		r.Status = inStep(1, t0.Add(time.Minute))
+		r.Status.Step.InForceSince = nil
+		r.Status.Canary.Weight = 20
+		edit(&r.Status)
+		return r
+	}
+	for name, tc := range map[string]struct {
+		edit func(*v1alpha1.RolloutStatus)
+		want bool
+	}{
+		"the next step waits": {func(*v1alpha1.RolloutStatus) {}, true},
+		"the promotion waits": {func(s *v1alpha1.RolloutStatus) { s.Step.Index, s.Step.Name = 2, v1alpha1.PromotionStep }, true},
+		"the promotion is in force": {func(s *v1alpha1.RolloutStatus) {
+			s.Step.Index, s.Step.Name, s.Step.InForceSince = 2, v1alpha1.PromotionStep, ptr.To(micro(t0.Add(time.Minute)))
+		}, true},
+		"there is no weight": {func(s *v1alpha1.RolloutStatus) { s.Canary.Weight = 0 }, false},
+		"the routing is broken": {func(s *v1alpha1.RolloutStatus) {
+			s.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionRouting, Status: metav1.ConditionFalse}}
+		}, false},
+		"the split was moved by somebody else": {func(s *v1alpha1.RolloutStatus) { s.Step.Index, s.Step.Name = 0, "first" }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := run("checkout", metric())
+			r.Status.Step = &v1alpha1.AnalysisStep{Index: 0, Name: "first", Since: micro(t0)}
+			p := placeOf(r, entered(tc.edit))
+			if got := p.step != nil; got != tc.want || p.end != nil || got && !analysis.SameStep(p.step, r.Status.Step) {
+				t.Errorf("got %+v, want the stay in the first step: %v", p, tc.want)
+			}
+		})
+	}
+}
+
+func TestACanaryThatTurnsBadBetweenStepsIsAborted(t *testing.T) {
+	ro, ar := rollout("checkout", t0), run("checkout", metric())
+	r := newRig(t, ro, ar)
+	r.reconcile(ar)
+	r.answer(ar, 0.01)
+	r.reconcile(ar)
+	waiting := inStep(1, t0)
+	waiting.Step.InForceSince, waiting.Canary.Weight = nil, 20
+	r.rollouts.Publish(client.ObjectKeyFromObject(ro), ro.UID, &handover.Unwritten{Written: &ro.Status, Newest: &waiting})
+	r.reconcile(ar)
+	r.answer(ar, 0.5)
+	r.reconcile(ar)
+	if got := r.get(ar); reason(got) != "Failure" || got.Status.Step.Name != "first" {
+		t.Errorf("got %s", toJSON(got.Status))
 	}
 }
 

@@ -142,12 +142,23 @@ func (r *Reconciler) adopt(ctx context.Context, rollout *v1alpha1.Rollout, rs *a
 	return r.writeOwners(ctx, rs, append(slices.Clone(rs.OwnerReferences), resources.OwnerReference(rollout)))
 }
 
-// listActions returns the commands to a Rollout, oldest first.
+// listActions returns the commands to a Rollout, oldest first. A list that sees every
+// write would wait for what becomes of commands to all other Rollouts too, so those
+// that are not known to have ended are read by their names.
 func (r *Reconciler) listActions(ctx context.Context, name types.NamespacedName) ([]v1alpha1.RolloutAction, error) {
 	var list v1alpha1.RolloutActionList
 	if err := r.client.List(ctx, &list, client.InNamespace(name.Namespace),
-		client.MatchingFields{rolloutIndex: name.Name}); err != nil {
+		client.MatchingFields{rolloutIndex: name.Name}, client.DisableReadYourWritesConsistency); err != nil {
 		return nil, fmt.Errorf("listing RolloutActions: %w", err)
+	}
+	for i := range list.Items {
+		a := &list.Items[i]
+		if ended(a) {
+			continue
+		}
+		if err := r.client.Get(ctx, client.ObjectKeyFromObject(a), a); client.IgnoreNotFound(err) != nil {
+			return nil, fmt.Errorf("reading RolloutAction %s: %w", a.Name, err)
+		}
 	}
 	slices.SortFunc(list.Items, func(a, b v1alpha1.RolloutAction) int {
 		if c := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); c != 0 {
@@ -279,7 +290,7 @@ func (r *Reconciler) observeRouting(ctx context.Context, o *observation) error {
 		o.unread = fmt.Errorf("reading the routing: %w", err)
 		return nil
 	}
-	o.Routing = plan.Routing{Known: true, State: state, Since: o.memory.seen(state, o.Now)}
+	o.Routing = plan.Routing{Known: true, State: state, Since: o.memory.seen(state, o.Now), UnsettledUntil: r.unsettled()}
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
@@ -36,6 +37,8 @@ type Reconciler struct {
 	runs *handover.Newest[v1alpha1.AnalysisRun]
 	// unwritten takes statuses that are a moment late in writing.
 	unwritten *handover.Newest[handover.Unwritten]
+	// unsettled returns until when proxies may be behind the routing, or zero.
+	unsettled func() time.Time
 }
 
 // Reconcile implements reconcile.Reconciler.

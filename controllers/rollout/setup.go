@@ -56,6 +56,9 @@ type Options struct {
 	Runs *handover.Newest[v1alpha1.AnalysisRun]
 	// Unwritten takes statuses that are a moment late in writing.
 	Unwritten *handover.Newest[handover.Unwritten]
+	// Unsettled returns until when proxies may be behind whatever the routing says, or
+	// zero.
+	Unsettled func() time.Time
 	// Concurrency is the number of Rollouts that are reconciled at a time.
 	Concurrency int
 }
@@ -78,6 +81,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 
 		runs:      o.Runs,
 		unwritten: o.Unwritten,
+		unsettled: o.Unsettled,
 	}
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named("rollout").

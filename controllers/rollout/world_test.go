@@ -119,6 +119,7 @@ func (w *world) restart() {
 	w.r = &Reconciler{
 		client: w.client, router: w.router, claims: testClaims, clock: w.clock, events: w.events, memory: newMemory(),
 		runs: handover.New[v1alpha1.AnalysisRun](), unwritten: handover.New[handover.Unwritten](),
+		unsettled: func() time.Time { return time.Time{} },
 	}
 }
 
@@ -241,6 +242,7 @@ func (w *world) command(name string, kind v1alpha1.ActionType, revision string) 
 		Spec:       v1alpha1.RolloutActionSpec{Rollout: name, Action: kind, Revision: revision, Reason: "a test", RequestedBy: "ada"},
 	}
 	w.Expect(w.direct.Create(w.ctx, a)).To(gomega.Succeed())
+	w.awaitCache(a)
 	return a
 }
 
@@ -269,17 +271,18 @@ func (w *world) kubelet() (changed bool) {
 	return changed
 }
 
-// awaitCache waits until the cache has a ReplicaSet as it is. The reconciler creates
-// them as unstructured objects, which the cache's own barrier does not wait for.
-func (w *world) awaitCache(rs *appsv1.ReplicaSet) {
+// awaitCache waits until the cache has an object as it is: the reconciler creates
+// ReplicaSets as unstructured objects, which the cache's own barrier does not wait
+// for, and lists commands without it.
+func (w *world) awaitCache(obj client.Object) {
 	w.t.Helper()
+	cached, _ := obj.DeepCopyObject().(client.Object)
 	w.Eventually(func() string {
-		cached := &appsv1.ReplicaSet{}
-		if err := w.direct.Get(w.ctx, client.ObjectKeyFromObject(rs), cached); err != nil {
+		if err := w.direct.Get(w.ctx, client.ObjectKeyFromObject(obj), cached, client.DisableReadYourWritesConsistency); err != nil {
 			return err.Error()
 		}
-		return cached.ResourceVersion
-	}).WithTimeout(time.Minute).WithPolling(time.Millisecond).Should(gomega.Equal(rs.ResourceVersion))
+		return cached.GetResourceVersion()
+	}).WithTimeout(time.Minute).WithPolling(time.Millisecond).Should(gomega.Equal(obj.GetResourceVersion()))
 }
 
 // settle lets time pass until nothing happens any more, or the condition holds.

@@ -61,6 +61,10 @@ func (d *decision) notInForce() *Problem {
 		return &Problem{v1alpha1.ReasonWaitingForPods, fmt.Sprintf(
 			"step %s waits for pods: %d of %d of revision %s are available", d.p.Step.Name, available, need, d.p.Canary)}
 	}
-	return &Problem{v1alpha1.ReasonShifting, fmt.Sprintf(
-		"step %s: weight %d%% is not in force yet", d.p.Step.Name, d.p.Step.Weight)}
+	message := fmt.Sprintf("step %s: weight %d%% is not in force yet", d.p.Step.Name, d.p.Step.Weight)
+	if d.o.recovering() {
+		message += fmt.Sprintf(": the API server was away, and proxies may be behind until %s",
+			d.o.Routing.UnsettledUntil.UTC().Format(time.RFC3339))
+	}
+	return &Problem{v1alpha1.ReasonShifting, message}
 }

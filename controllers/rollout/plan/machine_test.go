@@ -87,6 +87,10 @@ var disturbances = []struct {
 	{"command", func(m *machine) { m.command() }},
 	{"command", func(m *machine) { m.command() }},
 	{"restart", func(m *machine) { m.restart(); m.stale, m.staleNet = nil, false }},
+	{"outage", func(m *machine) {
+		m.outage(rapid.SampledFrom([]time.Duration{10 * time.Second, time.Minute, time.Hour}).Draw(m.t, "takes"))
+		m.stale, m.staleNet = nil, false
+	}},
 	{"stale pods", func(m *machine) { m.stale = m.observe().ReplicaSets }},
 	{"delete", func(m *machine) {
 		if m.spec.DeletedAt == nil && rapid.IntRange(0, 3).Draw(m.t, "really") == 0 {

@@ -129,6 +129,10 @@ type Routing struct {
 	// the latest attempt to write it: a change that was made and undone in between
 	// may still be on its way to proxies.
 	Since time.Time
+	// UnsettledUntil is the end of a time in which proxies may be further behind the
+	// routing objects than Spec.Propagation, because nobody could read these for a
+	// while; zero when there is none.
+	UnsettledUntil time.Time
 	// Problem tells why the routing cannot be used, or is nil. State is then what
 	// could be read nevertheless, and serves for nothing but an abort.
 	Problem *Problem
@@ -174,7 +178,19 @@ func (o *Observed) settled() bool {
 		!o.Now.Before(o.settlesAt())
 }
 
-func (o *Observed) settlesAt() time.Time { return o.Routing.Since.Add(o.Spec.Propagation) }
+func (o *Observed) settlesAt() time.Time {
+	return later(o.Routing.Since.Add(o.Spec.Propagation), o.Routing.UnsettledUntil)
+}
+
+// recovering reports whether proxies may be far behind.
+func (o *Observed) recovering() bool { return o.Now.Before(o.Routing.UnsettledUntil) }
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
 
 // usable reports whether the routing can be relied on and written.
 func (r Routing) usable() bool { return r.Known && r.Problem == nil }

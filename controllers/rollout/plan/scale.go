@@ -89,7 +89,7 @@ func (d *decision) drain(rs ReplicaSet, draining map[string]time.Time) {
 		since = d.o.Now
 	}
 	draining[rs.Revision] = since
-	end := since.Add(d.o.Spec.Propagation + d.o.Spec.Drain)
+	end := later(since.Add(d.o.Spec.Propagation), d.o.Routing.UnsettledUntil).Add(d.o.Spec.Drain)
 	if d.o.Now.Before(end) {
 		d.wakeAt(end)
 		return

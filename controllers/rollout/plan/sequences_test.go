@@ -221,6 +221,19 @@ var sequences = map[string]func(t *testing.T) *story{
 		s.rests()
 		return s
 	},
+	"outage mid-step": func(t *testing.T) *story {
+		s := halfway(t)
+		s.does("the API server is away for two minutes", func() { s.outage(2 * time.Minute) })
+		s.rests()
+		return s
+	},
+	"abort after an outage": func(t *testing.T) *story {
+		s := halfway(t)
+		s.does("the API server is away for a minute", func() { s.outage(time.Minute) })
+		s.command(v1alpha1.ActionAbort, "b")
+		s.rests()
+		return s
+	},
 	"invalid spec mid-flight": func(t *testing.T) *story {
 		s := deployed(t)
 		s.push("b")

@@ -83,10 +83,28 @@ type world struct {
 	// seen and since are the controller's memory of the routing.
 	seen  *trafficrouting.State
 	since time.Time
+	// outages are when nobody could read the routing, and until when proxies may be
+	// behind for it.
+	outages []simOutage
 	// written is the position as a new process finds it, but for what has not been
 	// written since lateSince.
 	written   Position
 	lateSince time.Time
+}
+
+// simOutage is a time from which proxies may have kept what they had.
+type simOutage struct{ from, until time.Time }
+
+// recovery is for how long after an outage.
+const recovery = 2 * time.Minute
+
+// outage takes the API server away for a time, after which the controller starts
+// over.
+func (w *world) outage(takes time.Duration) {
+	from := w.now
+	w.now = w.now.Add(takes)
+	w.outages = append(w.outages, simOutage{from, w.now.Add(recovery)})
+	w.restart()
 }
 
 // lateness is how late a position may be written in which only a moment changed.
@@ -235,7 +253,11 @@ func (w *world) observeRouting(n simNet) Routing {
 	if w.seen == nil || *w.seen != state {
 		w.seen, w.since = &state, w.now
 	}
-	return Routing{Known: true, State: state, Since: w.since}
+	r := Routing{Known: true, State: state, Since: w.since}
+	if n := len(w.outages); n > 0 {
+		r.UnsettledUntil = w.outages[n-1].until
+	}
+	return r
 }
 
 // restart loses what the controller keeps in memory.

@@ -173,13 +173,24 @@ func (w *world) spans(since time.Time) []span {
 		}
 		to := w.now.Add(time.Nanosecond)
 		if i+1 < len(w.nets) {
-			to = w.nets[i+1].at.Add(w.spec.Propagation)
+			to = w.keptUntil(w.nets[i+1].at)
 		}
 		if to.After(since) && (!n.foreign || n.observed) {
 			out = append(out, span{n, n.at, to, foreign})
 		}
 	}
 	return out
+}
+
+// keptUntil is how long some proxy may go by what was replaced at a time.
+func (w *world) keptUntil(replaced time.Time) time.Time {
+	to := replaced.Add(w.spec.Propagation)
+	for _, o := range w.outages {
+		if to.After(o.from) && replaced.Before(o.until) {
+			to = later(to, o.until)
+		}
+	}
+	return to
 }
 
 // mayHaveReceived reports whether a request may have been routed to a revision

@@ -147,10 +147,15 @@ func (d *decision) whenSettled(next trafficrouting.Split) splitStep {
 		return splitStep{next: &next}
 	}
 	d.wakeAt(d.o.settlesAt())
-	return splitStep{wait: waitForProxies}
+	return splitStep{wait: d.waitForProxies()}
 }
 
-const waitForProxies = "waiting for the routing to reach every proxy"
+func (d *decision) waitForProxies() string {
+	if d.o.recovering() {
+		return "waiting for proxies to catch up: the API server was away"
+	}
+	return "waiting for the routing to reach every proxy"
+}
 
 // shift moves the canary destination's weight towards target, as far as the pods
 // on either side can carry it. Lowering it waits for nothing else, unless both
@@ -204,7 +209,7 @@ func (d *decision) raiseBlocked(target int32) string {
 		return fmt.Sprintf("revision %s cannot carry %d%% yet", state.Canary, target)
 	case target > state.MaxWeight && !d.o.settled():
 		d.wakeAt(d.o.settlesAt())
-		return waitForProxies
+		return d.waitForProxies()
 	}
 	return ""
 }

@@ -31,8 +31,9 @@ type RolloutStatusApplyConfiguration struct {
 	Step *StepStatusApplyConfiguration `json:"step,omitempty"`
 	// abort tells why the canary was aborted. Absent unless it was.
 	Abort *AbortStatusApplyConfiguration `json:"abort,omitempty"`
-	// draining lists the ReplicaSets that no traffic is routed to and that wait
-	// for their drain time.
+	// draining tells since when no traffic is routed to revisions that nobody
+	// needs: those that wait for their drain time, and those that lost their pods
+	// since the latest release began.
 	Draining []DrainStatusApplyConfiguration `json:"draining,omitempty"`
 	// appliedActions are the UIDs of actions whose effect is in this status while
 	// their own status does not say so yet.
