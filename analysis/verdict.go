@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 )
 
@@ -105,6 +107,15 @@ func Decision(run *v1alpha1.AnalysisRun, step v1alpha1.AnalysisStep) (verdict v1
 	}
 	v := Worst(run.Status.Verdict)
 	return v, false, reasonFor(v), run.Status.Message
+}
+
+// AfterPromotion is the step that stands for the time after a promotion.
+func AfterPromotion(rollout *v1alpha1.Rollout, promotedAt metav1.MicroTime) v1alpha1.AnalysisStep {
+	step := v1alpha1.AnalysisStep{Name: v1alpha1.AfterPromotionStep, Since: promotedAt}
+	if canary := rollout.Spec.Strategy.Canary; canary != nil {
+		step.Index = int32(len(canary.Steps))
+	}
+	return step
 }
 
 func reasonFor(v v1alpha1.Verdict) string {

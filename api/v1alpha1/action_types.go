@@ -41,6 +41,9 @@ type RolloutActionList struct {
 }
 
 // RolloutActionSpec is a command.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.toRevision) || self.action == 'Rollback'",message="toRevision is for action Rollback"
+// +kubebuilder:validation:XValidation:rule="!has(self.toRevision) || self.toRevision != self.revision",message="toRevision must be another revision than the one to leave"
 type RolloutActionSpec struct {
 	// rollout is the name of the Rollout, in the same namespace.
 	// +required
@@ -50,18 +53,27 @@ type RolloutActionSpec struct {
 
 	// action to take. Promote passes the current step now, whatever its bake,
 	// approval or analysis still wait for. PromoteFull passes all remaining steps.
-	// Abort returns traffic to stable and leaves the spec untouched. Retry starts
-	// an aborted revision again from the first step. None of them gives a revision
-	// more traffic than its pods can carry.
+	// Abort returns traffic to stable and leaves the spec untouched; while a revision
+	// is watched after its promotion, it returns traffic to the previous one. Retry
+	// starts an aborted revision again from the first step. Rollback makes an earlier
+	// revision stable again and leaves the spec untouched. None of them gives a
+	// revision more traffic than its pods can carry.
 	// +required
 	Action ActionType `json:"action"`
 
-	// revision for which the command is meant; at any other the command is
-	// refused.
+	// revision for which the command is meant: the canary, or for a Rollback, and an
+	// Abort after the promotion, the stable one. At any other the command is refused.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Revision string `json:"revision"`
+
+	// toRevision is the revision that a Rollback makes stable; its ReplicaSet must still
+	// exist. Without it, it is the one that status.afterPromotion keeps.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	ToRevision string `json:"toRevision,omitempty"`
 
 	// step is the name of the step for which the command is meant; at any other the
 	// command is refused. Without it any step will do.
@@ -91,7 +103,7 @@ type RolloutActionSpec struct {
 
 // ActionType is the kind of a command.
 //
-// +kubebuilder:validation:Enum=Promote;PromoteFull;Abort;Retry
+// +kubebuilder:validation:Enum=Promote;PromoteFull;Abort;Retry;Rollback
 type ActionType string
 
 // Values of ActionType.
@@ -104,6 +116,8 @@ const (
 	ActionAbort ActionType = "Abort"
 	// ActionRetry starts an aborted revision again.
 	ActionRetry ActionType = "Retry"
+	// ActionRollback makes an earlier revision stable again.
+	ActionRollback ActionType = "Rollback"
 )
 
 // RolloutActionStatus tells what became of a command.

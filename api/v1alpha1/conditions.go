@@ -77,6 +77,8 @@ const (
 	ReasonRouteClaimed = "RouteClaimed"
 	// ReasonRoutingUnreadable: the routing objects could not be read or written.
 	ReasonRoutingUnreadable = "RoutingUnreadable"
+	// ReasonWatching: a revision became stable and is still judged.
+	ReasonWatching = "Watching"
 	// ReasonInForce: the split that was asked for is in force.
 	ReasonInForce = "InForce"
 	// ReasonPassing: every metric passed in this step.
@@ -84,7 +86,7 @@ const (
 	// ReasonSuperseded: a newer revision replaced the canary.
 	ReasonSuperseded = "Superseded"
 	// ReasonRolledBack: the spec went back to stable's template and the canary was
-	// dismissed.
+	// dismissed, or somebody gave an earlier revision its place back.
 	ReasonRolledBack = "RolledBack"
 )
 
@@ -123,6 +125,12 @@ const (
 	ReasonNothingInProgress = "NothingInProgress"
 	// ReasonNotAborted: only an aborted release can be retried.
 	ReasonNotAborted = "NotAborted"
+	// ReasonReleaseInProgress: a release is in progress, which must be aborted before
+	// stable can give its place back.
+	ReasonReleaseInProgress = "ReleaseInProgress"
+	// ReasonRevisionNotFound: there is no ReplicaSet of the revision that the action
+	// asks for.
+	ReasonRevisionNotFound = "RevisionNotFound"
 	// ReasonExpired: the action was not applied within its time to live.
 	ReasonExpired = "Expired"
 )

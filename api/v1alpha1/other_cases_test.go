@@ -99,8 +99,13 @@ var analysisRunCases = append([]fieldCase{
 var rolloutActionCases = []fieldCase{
 	object(rolloutAction, "spec"),
 	text(rolloutAction, "spec.rollout", 1, 253).required(),
-	word(rolloutAction, "spec.action", "Promote", "PromoteFull", "Abort", "Retry").required(),
+	word(rolloutAction, "spec.action", "Promote", "PromoteFull", "Abort", "Retry", "Rollback").required().
+		with(change{"spec.toRevision", nil}),
 	text(rolloutAction, "spec.revision", 1, 63).required(),
+	text(rolloutAction, "spec.toRevision", 1, 63).optional().
+		refusing("5d8c7b6f9", "toRevision must be another revision than the one to leave"),
+	fieldCase{kind: rolloutAction, path: "spec.action"}.with(change{"spec.toRevision", "a"}).accepting("Rollback").
+		refusing("Abort", "toRevision is for action Rollback"),
 	text(rolloutAction, "spec.step", 1, 63).optional(),
 	text(rolloutAction, "spec.reason", 0, 512).optional(),
 	text(rolloutAction, "spec.requestedBy", 0, 253).optional(),

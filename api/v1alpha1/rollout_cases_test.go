@@ -90,6 +90,15 @@ var rolloutCases = append([]fieldCase{
 		refusing("two", "stable and canary must be different Services"),
 	text(rollout, istio+".services.canary", 1, 63).with(byServices...).required(),
 	fieldCase{kind: rollout, path: "spec.analysis"}.optional(),
+	fieldCase{kind: rollout, path: "spec.afterPromotion", accept: []any{
+		nil, map[string]any{"bake": "1m"}, map[string]any{"keepPrevious": "1m"}, map[string]any{"bake": "1m", "keepPrevious": "1m"},
+	}}.
+		refusing(map[string]any{}, "at least one of bake and keepPrevious must be set").
+		refusing(map[string]any{"bake": "2m", "keepPrevious": "1m"}, "keepPrevious must not be shorter than bake: a rollback needs the previous revision's pods"),
+	span(rollout, "spec.afterPromotion.bake", 0, 168*time.Hour, "bake must be between 0s and 168h").
+		with(change{"spec.afterPromotion.keepPrevious", "168h"}),
+	span(rollout, "spec.afterPromotion.keepPrevious", 0, 168*time.Hour, "keepPrevious must be between 0s and 168h").
+		with(change{"spec.afterPromotion.bake", "0s"}),
 	fieldCase{kind: rollout, path: "spec.paused", accept: []any{true, false, nil}}.
 		refusing("yes", "must be of type boolean"),
 	span(rollout, "spec.progressDeadline", time.Second, 24*time.Hour, "progressDeadline must be between 1s and 24h"),
@@ -117,6 +126,10 @@ var rolloutStatusCases = append([]fieldCase{
 	text(rollout, "status.abort.message", 0, 1024),
 	moment(rollout, "status.abort.at").required(),
 	text(rollout, "status.abort.step", 0, 63),
+	text(rollout, "status.afterPromotion.previous", 0, 63).required(),
+	counter(rollout, "status.afterPromotion.proven").required(),
+	moment(rollout, "status.afterPromotion.promotedAt").required(),
+	moment(rollout, "status.afterPromotion.bakedAt").optional(),
 	keyed(rollout, "status.draining", 0, 64, func(i int) any {
 		return map[string]any{"revision": fmt.Sprintf("r%d", i), "since": "2026-01-02T15:04:05.000000Z"}
 	}),

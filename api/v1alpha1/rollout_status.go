@@ -51,6 +51,11 @@ type RolloutStatus struct {
 	// +optional
 	Abort *AbortStatus `json:"abort,omitempty"`
 
+	// afterPromotion tells of the revision that stable replaced, while that is kept
+	// ready to return. Absent without one.
+	// +optional
+	AfterPromotion *AfterPromotionStatus `json:"afterPromotion,omitempty"`
+
 	// draining tells since when no traffic is routed to revisions that nobody
 	// needs: those that wait for their drain time, and those that lost their pods
 	// since the latest release began.
@@ -174,6 +179,33 @@ type AbortStatus struct {
 	Step string `json:"step,omitempty"`
 }
 
+// AfterPromotionStep names the watch over a revision that became stable, where a step
+// is named.
+const AfterPromotionStep = "after-promotion"
+
+// AfterPromotionStatus tells of the revision that stable replaced.
+type AfterPromotionStatus struct {
+	// previous is the revision that is kept ready to return.
+	// +required
+	// +kubebuilder:validation:MaxLength=63
+	Previous string `json:"previous"`
+	// proven is the number of pods with which it last carried all traffic: what its
+	// return needs.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Proven int32 `json:"proven"`
+	// promotedAt is when stable replaced it. Bake and analysis count from here.
+	// +required
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`T[0-9:]{8}\.[0-9]{6}(Z|[+-][0-9:]{5})$`
+	PromotedAt metav1.MicroTime `json:"promotedAt"`
+	// bakedAt is when the bake was over. Absent until then.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`T[0-9:]{8}\.[0-9]{6}(Z|[+-][0-9:]{5})$`
+	BakedAt *metav1.MicroTime `json:"bakedAt,omitempty"`
+}
+
 // DrainStatus tells since when a ReplicaSet has had no traffic.
 type DrainStatus struct {
 	// revision of the ReplicaSet.
@@ -236,6 +268,7 @@ const (
 	TransitionRetried TransitionType = "Retried"
 	// TransitionSuperseded: a newer revision replaced the canary.
 	TransitionSuperseded TransitionType = "Superseded"
-	// TransitionRolledBack: the spec went back to stable's template.
+	// TransitionRolledBack: the spec went back to stable's template, or stable gave its
+	// place back to an earlier revision.
 	TransitionRolledBack TransitionType = "RolledBack"
 )

@@ -79,6 +79,11 @@ type RolloutSpec struct {
 	// +optional
 	Analysis *Analysis `json:"analysis,omitempty"`
 
+	// afterPromotion keeps watch over a revision that became stable, and the one
+	// before ready to return. Without it a release is over with its promotion.
+	// +optional
+	AfterPromotion *AfterPromotion `json:"afterPromotion,omitempty"`
+
 	// paused true holds every release where it is: the canary's weight does not
 	// rise and no step is passed. Aborts, a newer revision and scaling still take
 	// effect. Default false.
@@ -143,6 +148,28 @@ type Workload struct {
 	// +kubebuilder:validation:Type=object
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Template *runtime.RawExtension `json:"template,omitempty"`
+}
+
+// AfterPromotion keeps watch over a revision that became stable. A metric that fails
+// in that time, or an Abort or Rollback action, gives all traffic back to the previous
+// revision, once; the spec is left untouched, and the Rollout is Stalled until a new
+// revision, a Retry or the previous template comes. A newer revision ends the watch.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.bake) || has(self.keepPrevious)",message="at least one of bake and keepPrevious must be set"
+// +kubebuilder:validation:XValidation:rule="!has(self.bake) || !has(self.keepPrevious) || duration(self.keepPrevious) >= duration(self.bake)",message="keepPrevious must not be shorter than bake: a rollback needs the previous revision's pods"
+type AfterPromotion struct {
+	// bake is how long after the promotion metrics go on being judged. Default 0s, at
+	// most 168h. The Rollout is Reconciling until then.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('168h')",message="bake must be between 0s and 168h"
+	Bake *metav1.Duration `json:"bake,omitempty"`
+
+	// keepPrevious is how long after the promotion the previous revision keeps as
+	// many pods as replicas says, so that its return needs none. At least bake, at
+	// most 168h; bake without it.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('168h')",message="keepPrevious must be between 0s and 168h"
+	KeepPrevious *metav1.Duration `json:"keepPrevious,omitempty"`
 }
 
 // Strategy says how a new revision is released.

@@ -4,6 +4,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/sluice-dev/sluice/analysis"
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 )
 
@@ -35,6 +36,10 @@ func placeOf(run *v1alpha1.AnalysisRun, rollout *v1alpha1.Rollout) place {
 	canary := s.Canary != nil && s.Canary.Revision == subject.CanaryRevision
 	switch {
 	case !canary && s.Stable != nil && s.Stable.Revision == subject.CanaryRevision:
+		if a := s.AfterPromotion; a != nil && a.BakedAt == nil && s.Attempt == subject.Attempt {
+			step := analysis.AfterPromotion(rollout, a.PromotedAt)
+			return place{step: &step}
+		}
 		return place{end: &end{promoted: true, message: "the canary was promoted"}}
 	case !canary:
 		return over("another revision replaced the canary")

@@ -41,6 +41,14 @@ func TestPlaceOf(t *testing.T) {
 			r.Status = promoted()
 			r.Status.Canary = &v1alpha1.RevisionStatus{Revision: "next"}
 		}), "promoted"},
+		{"watched after the promotion", with(func(r *v1alpha1.Rollout) {
+			r.Status = promoted()
+			r.Status.AfterPromotion = &v1alpha1.AfterPromotionStatus{Previous: stableRev, PromotedAt: micro(t0)}
+		}), "measuring"},
+		{"baked after the promotion", with(func(r *v1alpha1.Rollout) {
+			r.Status = promoted()
+			r.Status.AfterPromotion = &v1alpha1.AfterPromotionStatus{Previous: stableRev, PromotedAt: micro(t0), BakedAt: ptr.To(micro(t0))}
+		}), "promoted"},
 		{"deleted", nil, "deleted"},
 		{"being deleted", with(func(r *v1alpha1.Rollout) { r.DeletionTimestamp = ptr.To(metav1.Now()) }), "deleted"},
 		{"recreated", with(func(r *v1alpha1.Rollout) { r.UID = "other" }), "deleted"},

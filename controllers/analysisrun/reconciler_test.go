@@ -399,6 +399,7 @@ func TestRolloutsWakeTheirRunsOnlyWhenTheyStandElsewhere(t *testing.T) {
 		"abort":    func(r *v1alpha1.Rollout) { r.Status.Abort = &v1alpha1.AbortStatus{} },
 		"canary":   func(r *v1alpha1.Rollout) { r.Status.Canary = nil },
 		"promoted": func(r *v1alpha1.Rollout) { r.Status.Stable.Revision = canaryRev },
+		"watched":  func(r *v1alpha1.Rollout) { r.Status.AfterPromotion = &v1alpha1.AfterPromotionStatus{} },
 	} {
 		if wakes(edit) != 1 {
 			t.Errorf("%s does not wake the run", name)

@@ -54,6 +54,7 @@ type standing struct {
 	step           int32
 	weight         int32
 	since          int64 // in microseconds, 0 until in force
+	watched        bool  // after the promotion
 }
 
 func standingOf(r *v1alpha1.Rollout) standing {
@@ -65,6 +66,7 @@ func standingOf(r *v1alpha1.Rollout) standing {
 // standingIn is what a status says of it.
 func standingIn(status *v1alpha1.RolloutStatus) standing {
 	s := standing{attempt: status.Attempt, aborted: status.Abort != nil, step: -1}
+	s.watched = status.AfterPromotion != nil && status.AfterPromotion.BakedAt == nil
 	if status.Stable != nil {
 		s.stable = status.Stable.Revision
 	}

@@ -283,6 +283,12 @@ func TestCrashAtEveryWrite(t *testing.T) {
 		play func(*world)
 	}{
 		"release": {func(w *world) { w.settle("app") }},
+		"rollback after the promotion": {func(w *world) {
+			w.edit("app", watched)
+			w.settle("app", w.keepsPrevious("app"))
+			w.command("app", v1alpha1.ActionAbort, w.get("app").Status.Stable.Revision)
+			w.settle("app")
+		}},
 		"abort": {func(w *world) {
 			w.settle("app", w.at("app", "half"))
 			w.command("app", v1alpha1.ActionAbort, w.get("app").Status.Canary.Revision)

@@ -187,6 +187,7 @@ func (r *Reconciler) observeActions(ctx context.Context, o *observation) error {
 			Type:       a.Spec.Action,
 			Revision:   a.Spec.Revision,
 			Step:       a.Spec.Step,
+			ToRevision: a.Spec.ToRevision,
 			By:         a.Spec.RequestedBy,
 			Why:        a.Spec.Reason,
 			CreatedAt:  a.CreationTimestamp.Time,
@@ -212,13 +213,13 @@ func (r *Reconciler) observeAnalysis(ctx context.Context, o *observation) error 
 	for i := range runs {
 		o.LastAttempt = max(o.LastAttempt, runs[i].Spec.Subject.Attempt)
 	}
-	p := &o.Position
-	if p.Canary == "" || p.Step == nil || o.rollout.Spec.Analysis == nil {
+	revision, step := judged(o)
+	if revision == "" || o.rollout.Spec.Analysis == nil {
 		return nil
 	}
 	run, err := r.readRun(ctx, types.NamespacedName{
 		Namespace: o.rollout.Namespace,
-		Name:      resources.AnalysisRunName(o.rollout.Name, p.Canary, p.Attempt),
+		Name:      resources.AnalysisRunName(o.rollout.Name, revision, o.Position.Attempt),
 	})
 	if err != nil {
 		return err
@@ -227,12 +228,25 @@ func (r *Reconciler) observeAnalysis(ctx context.Context, o *observation) error 
 		return nil // There is none yet, or it is of an earlier Rollout with this name.
 	}
 	o.run = run
-	step := v1alpha1.AnalysisStep{Index: int32(p.Step.Index), Name: p.Step.Name}
-	if p.Step.InForceSince != nil {
-		step.Since = metav1.NewMicroTime(*p.Step.InForceSince)
-	}
 	o.Analysis.Verdict, o.Analysis.Abort, o.Analysis.Reason, o.Analysis.Message = analysis.Decision(run, step)
 	return nil
+}
+
+// judged returns the revision that is judged, and the stay in a step, or the time after
+// its promotion, in which it is; no revision when nothing is.
+func judged(o *observation) (string, v1alpha1.AnalysisStep) {
+	p := &o.Position
+	switch {
+	case p.Canary != "" && p.Step != nil:
+		step := v1alpha1.AnalysisStep{Index: int32(p.Step.Index), Name: p.Step.Name}
+		if p.Step.InForceSince != nil {
+			step.Since = metav1.NewMicroTime(*p.Step.InForceSince)
+		}
+		return p.Canary, step
+	case p.After != nil && p.After.BakedAt == nil:
+		return p.Stable, analysis.AfterPromotion(o.rollout, metav1.NewMicroTime(p.After.PromotedAt))
+	}
+	return "", v1alpha1.AnalysisStep{}
 }
 
 // readRun returns an AnalysisRun with all that was measured, written or not, or nil

@@ -41,6 +41,13 @@ func positionOf(s *v1alpha1.RolloutStatus) plan.Position {
 	if s.Abort != nil {
 		p.Abort = &plan.Abort{Reason: s.Abort.Reason, Message: s.Abort.Message, Step: s.Abort.Step, At: s.Abort.At.Time}
 	}
+	if a := s.AfterPromotion; a != nil {
+		p.After = &plan.After{Previous: a.Previous, Proven: a.Proven, PromotedAt: a.PromotedAt.Time}
+		if a.BakedAt != nil {
+			at := a.BakedAt.Time
+			p.After.BakedAt = &at
+		}
+	}
 	for _, d := range s.Draining {
 		p.Draining[d.Revision] = d.Since.Time
 	}
@@ -53,7 +60,7 @@ func positionOf(s *v1alpha1.RolloutStatus) plan.Position {
 // writePosition puts the durable memory into a status.
 func writePosition(s *v1alpha1.RolloutStatus, p plan.Position) {
 	s.Attempt = p.Attempt
-	s.Step, s.Abort, s.Draining, s.AppliedActions = nil, nil, nil, nil
+	s.Step, s.Abort, s.AfterPromotion, s.Draining, s.AppliedActions = nil, nil, nil, nil, nil
 	if p.Step != nil {
 		s.Step = &v1alpha1.StepStatus{
 			Index:      int32(p.Step.Index),
@@ -67,6 +74,11 @@ func writePosition(s *v1alpha1.RolloutStatus, p plan.Position) {
 	}
 	if p.Abort != nil {
 		s.Abort = &v1alpha1.AbortStatus{Reason: p.Abort.Reason, Message: p.Abort.Message, Step: p.Abort.Step, At: micro(p.Abort.At)}
+	}
+	if a := p.After; a != nil {
+		s.AfterPromotion = &v1alpha1.AfterPromotionStatus{
+			Previous: a.Previous, Proven: a.Proven, PromotedAt: micro(a.PromotedAt), BakedAt: microPointer(a.BakedAt),
+		}
 	}
 	for revision, since := range p.Draining {
 		s.Draining = append(s.Draining, v1alpha1.DrainStatus{Revision: revision, Since: micro(since)})

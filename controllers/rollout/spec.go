@@ -37,6 +37,9 @@ func (r *Reconciler) observeSpec(ctx context.Context, o *observation) {
 		HistoryLimit:     int(valueOr(spec.RevisionHistoryLimit, defaultHistoryLimit)),
 		Steps:            stepsOf(spec.Strategy.Canary),
 	}
+	if after := spec.AfterPromotion; after != nil {
+		o.Spec.AfterBake, o.Spec.KeepPrevious = duration(after.Bake, 0), duration(after.KeepPrevious, 0)
+	}
 	if o.rollout.DeletionTimestamp != nil {
 		o.Spec.DeletedAt = &o.rollout.DeletionTimestamp.Time
 	}

@@ -235,11 +235,14 @@ func (w *world) push(name, version string) {
 	w.edit(name, func(r *v1alpha1.Rollout) { r.Spec.Workload.Template = template(version) })
 }
 
-func (w *world) command(name string, kind v1alpha1.ActionType, revision string) *v1alpha1.RolloutAction {
+func (w *world) command(name string, kind v1alpha1.ActionType, revision string, edit ...func(*v1alpha1.RolloutAction)) *v1alpha1.RolloutAction {
 	w.t.Helper()
 	a := &v1alpha1.RolloutAction{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, GenerateName: "a-"},
 		Spec:       v1alpha1.RolloutActionSpec{Rollout: name, Action: kind, Revision: revision, Reason: "a test", RequestedBy: "ada"},
+	}
+	for _, e := range edit {
+		e(a)
 	}
 	w.Expect(w.direct.Create(w.ctx, a)).To(gomega.Succeed())
 	w.awaitCache(a)
@@ -303,10 +306,13 @@ func (w *world) settle(name string, until ...func() bool) {
 		}
 		changed := w.kubelet()
 		rest := result.RequeueAfter == 0 || result.RequeueAfter > housekeeping
-		if !rest && !changed { // Pods do not take as long as the release waits for them.
+		wrote := writes != w.writes+len(w.router.Writes())
+		// A write leads to another look at once, and pods do not take as long as the
+		// release waits for them.
+		if !rest && !changed && !wrote {
 			w.clock.Step(result.RequeueAfter)
 		}
-		if err == nil && !changed && rest && writes == w.writes+len(w.router.Writes()) {
+		if err == nil && !changed && rest && !wrote {
 			quiet++
 		} else {
 			quiet = 0

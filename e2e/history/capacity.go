@@ -129,8 +129,11 @@ func (c *Checker) checkScaleDown(ch *change) {
 	for _, r := range c.world.rollouts(ch.Namespace) {
 		revision, ok := revisionOf(r, before)
 		s, known := c.world.splitOf(r)
+		kept := r.Status.AfterPromotion
 		switch {
 		case !ok:
+		case kept != nil && kept.Previous == revision && after < ptr.Deref(r.Spec.Replicas, 1):
+			c.violate(Capacity, ch.Version, "ReplicaSet %s was scaled to %d, but is kept ready to return with %d pods", ch.Name, after, ptr.Deref(r.Spec.Replicas, 1))
 		case !known:
 			c.violate(Capacity, ch.Version, "ReplicaSet %s was scaled to %d while the routing is not there to say who has traffic", ch.Name, after)
 		case s.weight(revision) > 0:

@@ -7,6 +7,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
@@ -86,6 +87,25 @@ var good = map[string]func(*story){
 			r.Step = &v1alpha1.StepStatus{Name: "step-1", Weight: 25, EnteredAt: s.micro()}
 		})
 		s.split(alice, 25)
+	},
+	"a rollback after the promotion": func(s *story) {
+		s.watched()
+		s.back()
+		s.split(alice, 100)
+		s.bind(alice, "a", "a")
+		s.split(alice, 0)
+		s.now = s.now.Add(2 * time.Second)
+		s.scale(alice, "b", 0)
+	},
+	"a rollback by a person": func(s *story) {
+		s.promoted()
+		s.put(user, KindRolloutAction, "r", &v1alpha1.RolloutAction{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "r", UID: "r"},
+			Spec:       v1alpha1.RolloutActionSpec{Rollout: "app", Action: v1alpha1.ActionRollback, Revision: "b", ToRevision: "a"},
+		})
+		s.back(func(r *v1alpha1.RolloutStatus) { r.AppliedActions = []types.UID{"r"} })
+		s.bind(alice, "b", "a")
+		s.split(alice, 100)
 	},
 	"somebody else moves the weights, and they are put right": func(s *story) {
 		s.released()
@@ -203,6 +223,11 @@ var bad = map[string]struct {
 		s.second()
 		s.put(user, KindPod, "app-b-0", nil)
 	}},
+	"scaled down while it is kept ready to return": {Capacity, "kept ready to return", func(s *story) {
+		s.watched()
+		s.now = s.now.Add(time.Minute)
+		s.scale(alice, "a", 0)
+	}},
 	"scaled down under traffic": {Capacity, "scaled to 1, but has 50%", func(s *story) {
 		s.second()
 		s.scale(alice, "b", 1)
@@ -310,6 +335,14 @@ var bad = map[string]struct {
 	"a time that starts again": {Moves, "started again", func(s *story) {
 		s.released()
 		s.status(func(r *v1alpha1.RolloutStatus) { r.Step.InForceSince = ptr.To(metav1.NewMicroTime(s.now)) })
+	}},
+	"a rollback that nobody asked for": {Moves, "without being released", func(s *story) {
+		s.promoted()
+		s.back()
+	}},
+	"a rollback that would not last": {Moves, "without being released", func(s *story) {
+		s.watched()
+		s.back(func(r *v1alpha1.RolloutStatus) { r.Abort = nil })
 	}},
 	"attempts that fall": {Moves, "attempts fell", func(s *story) {
 		s.released()

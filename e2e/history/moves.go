@@ -33,6 +33,9 @@ func (c *Checker) checkStable(ch *change, old, now *v1alpha1.Rollout) {
 		return
 	}
 	step := old.Status.Step
+	if c.rolledBack(&old.Status, &now.Status, now) {
+		return
+	}
 	s, ok := c.world.splitOf(now)
 	passed := step != nil && step.Name == promotion && (step.InForceSince != nil || ok && s.gives(100))
 	switch {
@@ -43,6 +46,23 @@ func (c *Checker) checkStable(ch *change, old, now *v1alpha1.Rollout) {
 	case ok && s.stable != is.Revision:
 		c.violate(Moves, ch.Version, "revision %s became stable, but the stable destination selects %s", is.Revision, s.stable)
 	}
+}
+
+// rolledBack reports whether stable gave its place back: to the revision that was kept
+// for that, or to any when somebody says so. It counts as aborted from then on, unless
+// the spec wants the other.
+func (c *Checker) rolledBack(was, is *v1alpha1.RolloutStatus, r *v1alpha1.Rollout) bool {
+	if was.Step != nil || is.Step != nil || is.AfterPromotion != nil || is.LastTransition == nil ||
+		is.LastTransition.Type != v1alpha1.TransitionRolledBack || is.LastTransition.Revision != is.Stable.Revision {
+		return false
+	}
+	if kept := was.AfterPromotion; kept != nil && kept.Previous == is.Stable.Revision {
+		return is.Abort != nil || is.Canary == nil
+	}
+	return is.Abort != nil && slices.ContainsFunc(list[v1alpha1.RolloutAction](c.world, KindRolloutAction, r.Namespace), func(a *v1alpha1.RolloutAction) bool {
+		return a.Spec.Rollout == r.Name && a.Spec.Action == v1alpha1.ActionRollback && a.Spec.Revision == was.Stable.Revision &&
+			a.Spec.ToRevision == is.Stable.Revision && applied(is, a.UID) && !applied(was, a.UID)
+	})
 }
 
 func (c *Checker) checkAttempt(ch *change, old, now *v1alpha1.Rollout) {

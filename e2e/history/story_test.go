@@ -228,6 +228,28 @@ func (s *story) second() {
 	s.inForce()
 }
 
+// watched tells until b is stable, and a kept ready to return.
+func (s *story) watched() {
+	s.promoted()
+	s.status(func(r *v1alpha1.RolloutStatus) {
+		r.AfterPromotion = &v1alpha1.AfterPromotionStatus{Previous: "a", Proven: 4, PromotedAt: s.micro()}
+	})
+	s.bind(alice, "b", "a")
+}
+
+// back makes a stable again.
+func (s *story) back(edit ...func(*v1alpha1.RolloutStatus)) {
+	s.status(func(r *v1alpha1.RolloutStatus) {
+		r.Stable, r.Canary = &v1alpha1.RevisionStatus{Revision: "a", Proven: 4}, &v1alpha1.RevisionStatus{Revision: "b"}
+		r.Abort = &v1alpha1.AbortStatus{Reason: v1alpha1.ReasonAnalysisFailed, At: s.micro()}
+		r.AfterPromotion = nil
+		r.LastTransition = &v1alpha1.Transition{Type: v1alpha1.TransitionRolledBack, Revision: "a", At: s.micro()}
+		for _, e := range edit {
+			e(r)
+		}
+	})
+}
+
 // promoted tells until b is stable.
 func (s *story) promoted() {
 	s.second()

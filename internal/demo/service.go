@@ -32,6 +32,8 @@ type Service struct {
 	Services bool
 	// Propagation and Drain as in the Rollout; 500ms and 2s without them.
 	Propagation, Drain time.Duration
+	// AfterPromotion as in the Rollout; nothing without it.
+	AfterPromotion *v1alpha1.AfterPromotion
 	// ProgressDeadline as in the Rollout; 1m without it.
 	ProgressDeadline time.Duration
 }
@@ -151,6 +153,7 @@ func (s Service) Rollout() (*v1alpha1.Rollout, error) {
 				PropagationTime: durationOr(s.Propagation, 500*time.Millisecond),
 				DrainTime:       durationOr(s.Drain, 2*time.Second),
 			},
+			AfterPromotion:   s.AfterPromotion,
 			ProgressDeadline: durationOr(s.ProgressDeadline, time.Minute),
 		},
 	}

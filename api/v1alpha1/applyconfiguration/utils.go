@@ -18,6 +18,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 	// Group=sluice.dev, Version=v1alpha1
 	case v1alpha1.SchemeGroupVersion.WithKind("AbortStatus"):
 		return &apiv1alpha1.AbortStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AfterPromotion"):
+		return &apiv1alpha1.AfterPromotionApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AfterPromotionStatus"):
+		return &apiv1alpha1.AfterPromotionStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Analysis"):
 		return &apiv1alpha1.AnalysisApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AnalysisRun"):

@@ -69,6 +69,12 @@ func (d *decision) refusal(a Action) *Problem {
 
 func (d *decision) abortOnCommand() {
 	for _, a := range d.pending(v1alpha1.ActionAbort) {
+		if after := d.p.After; after != nil && d.p.Canary == "" && a.Revision == d.p.Stable {
+			message := fmt.Sprintf("aborted after its promotion by %s", attribution(a))
+			d.rollBack(after.Previous, v1alpha1.ReasonAborted, message)
+			d.applied(a, message)
+			continue
+		}
 		if refused := d.refusal(a); refused != nil {
 			d.outcome(a, false, refused.Reason, refused.Message)
 			continue
@@ -128,7 +134,7 @@ func (d *decision) promoteOnCommand() {
 // refuseRemaining ends actions that the rules said nothing of and never will. The
 // others wait for a usable spec until they expire.
 func (d *decision) refuseRemaining() {
-	for _, a := range d.pending(v1alpha1.ActionPromote, v1alpha1.ActionPromoteFull, v1alpha1.ActionRetry, v1alpha1.ActionAbort) {
+	for _, a := range d.pending(v1alpha1.ActionPromote, v1alpha1.ActionPromoteFull, v1alpha1.ActionRetry, v1alpha1.ActionAbort, v1alpha1.ActionRollback) {
 		if d.o.Spec.DeletedAt == nil {
 			d.wakeAt(a.CreatedAt.Add(a.TimeToLive))
 			continue

@@ -114,6 +114,7 @@ func (m *machine) decide(o Observed) Plan {
 	m.checkBorne(x)
 	m.checkReturn(x)
 	m.checkAbortFirst(x)
+	m.checkRollback(x)
 	m.checkStart(x)
 	m.checkAdvance(x)
 	m.checkTimers(x)
@@ -261,6 +262,35 @@ func (m *machine) checkAbortFirst(x oracle) {
 	}
 	if x.bears(stable, 100-weight+1) && !m.rebinding(x) {
 		m.fail("3: the aborted canary keeps %d%%, and stable can take more", weight)
+	}
+}
+
+// checkRollback asserts that a revision that fails after its promotion gives its place
+// back in the same plan (3), as fast as the other can take the traffic (1), and once.
+func (m *machine) checkRollback(x oracle) {
+	was, now := x.o.Position, x.p.Position
+	if was.After == nil || was.After.BakedAt != nil || was.releasing() || !x.o.Analysis.Abort {
+		return
+	}
+	for _, a := range x.o.Actions {
+		if !a.Done {
+			return // A person may have said otherwise.
+		}
+	}
+	previous := was.After.Previous
+	switch {
+	case now.Stable != previous || now.After != nil:
+		m.fail("3: %s failed after its promotion, and %s is not given its place", was.Stable, previous)
+	case !slices.ContainsFunc(x.p.Transitions, func(t v1alpha1.Transition) bool { return t.Type == v1alpha1.TransitionRolledBack }):
+		m.fail("3: nobody is told of the rollback")
+	}
+	state := x.o.Routing.State
+	if !x.o.Routing.usable() || x.p.Release || state.Canary != previous || state.Stable != was.Stable || !x.o.settled() || was.Stable == previous {
+		return
+	}
+	_, _, weight := x.result()
+	if weight < 100 && x.o.Spec.Replicas > 0 && x.available(previous) >= x.wants(previous, weight+1) && state.MinWeight == state.MaxWeight {
+		m.fail("3: %s gets %d%% back with %d pods", previous, weight, x.available(previous))
 	}
 }
 

@@ -80,6 +80,10 @@ func (m *machine) checkShrunk(x oracle, revision string) {
 		if m.desired(revision) != x.o.Spec.Replicas {
 			m.fail("1: stable was scaled to %d of %d", m.desired(revision), x.o.Spec.Replicas)
 		}
+	case now.After != nil && revision == now.After.Previous:
+		if m.desired(revision) != x.o.Spec.Replicas {
+			m.fail("1: %s, which is kept ready to return, was scaled to %d of %d", revision, m.desired(revision), x.o.Spec.Replicas)
+		}
 	case x.isCanary(revision):
 		if m.desired(revision) < x.stepPods() {
 			m.fail("1: the canary was scaled to %d, its step wants %d", m.desired(revision), x.stepPods())

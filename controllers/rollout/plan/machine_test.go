@@ -31,7 +31,39 @@ func newMachine(t *rapid.T) *machine {
 	w.spec.Propagation = rapid.SampledFrom([]time.Duration{time.Second, 0, time.Minute}).Draw(t, "propagation")
 	w.spec.Drain = rapid.SampledFrom([]time.Duration{30 * time.Second, 0, time.Second}).Draw(t, "drain")
 	w.measure = rapid.SampledFrom([]time.Duration{0, 20 * time.Second}).Draw(t, "measure")
+	drawAfter(w, t)
 	return &machine{world: w, t: t, attempts: map[int32]string{}}
+}
+
+func drawAfter(w *world, t *rapid.T) {
+	w.spec.AfterBake = rapid.SampledFrom([]time.Duration{0, 10 * time.Second, 5 * time.Minute}).Draw(t, "after bake")
+	w.spec.KeepPrevious = rapid.SampledFrom([]time.Duration{0, time.Minute, time.Hour}).Draw(t, "keep previous")
+}
+
+// promoteFirst gets a revision promoted that is watched from then on, before anything
+// happens at random: by chance alone few get there.
+func (m *machine) promoteFirst() {
+	m.spec.AfterBake = 5 * time.Minute
+	m.spec.Replicas = max(1, m.spec.Replicas)
+	m.until(func() bool { return m.position.Proven > 0 })
+	m.spec.Revision = "b"
+	m.until(func() bool { return m.position.Canary == "b" })
+	m.act(v1alpha1.ActionPromoteFull, "b")
+	m.until(func() bool { return m.position.Stable == "b" && m.net().canary == "a" })
+}
+
+// until lets the controller work, and time pass, until something is so.
+func (m *machine) until(so func() bool) {
+	for range 200 {
+		if so() {
+			return
+		}
+		before := m.fingerprint()
+		if m.carryOut(false); m.fingerprint() == before {
+			m.toNextEvent()
+		}
+	}
+	m.fail("a release without disturbance does not get there")
 }
 
 func drawSteps(t *rapid.T) []Step {
@@ -66,6 +98,7 @@ var disturbances = []struct {
 	{"push", func(m *machine) { m.spec.Revision = m.revision() }},
 	{"steps", func(m *machine) { m.spec.Steps = drawSteps(m.t) }},
 	{"replicas", func(m *machine) { m.spec.Replicas = rapid.SampledFrom([]int32{0, 1, 2, 4, 10, 100}).Draw(m.t, "to") }},
+	{"after promotion", func(m *machine) { drawAfter(m.world, m.t) }},
 	{"pause", func(m *machine) { m.spec.Paused = !m.spec.Paused }},
 	{"analysed", func(m *machine) { m.spec.Analysed = !m.spec.Analysed }},
 	{"invalid", func(m *machine) {
@@ -170,15 +203,22 @@ func (m *machine) drift() {
 
 func (m *machine) command() {
 	kinds := []v1alpha1.ActionType{v1alpha1.ActionAbort, v1alpha1.ActionPromote, v1alpha1.ActionPromote,
-		v1alpha1.ActionPromoteFull, v1alpha1.ActionRetry}
+		v1alpha1.ActionPromoteFull, v1alpha1.ActionRetry, v1alpha1.ActionRollback}
 	revision := m.position.Canary
+	if revision == "" && rapid.Bool().Draw(m.t, "stable") {
+		revision = m.position.Stable
+	}
 	if revision == "" || rapid.IntRange(0, 4).Draw(m.t, "other") == 0 {
 		revision = m.revision()
 	}
 	if m.position.Abort != nil {
 		kinds = append(kinds, v1alpha1.ActionRetry, v1alpha1.ActionRetry, v1alpha1.ActionRetry)
 	}
-	m.act(rapid.SampledFrom(kinds).Draw(m.t, "kind"), revision)
+	kind := rapid.SampledFrom(kinds).Draw(m.t, "kind")
+	m.act(kind, revision)
+	if kind == v1alpha1.ActionRollback && rapid.Bool().Draw(m.t, "to") {
+		m.actions[len(m.actions)-1].ToRevision = m.revision()
+	}
 }
 
 // tick lets time pass: to the next event, or further.
@@ -210,6 +250,18 @@ func (m *machine) see() Observed {
 		}
 	}
 	return o
+}
+
+// livesOn lets anything happen, and then everything heal.
+func (m *machine) livesOn(t *rapid.T) {
+	t.Repeat(map[string]func(*rapid.T){
+		"disturb":   m.disturb,
+		"tick":      m.tick,
+		"reconcile": m.reconcile,
+		"falter":    m.falter,
+		"work":      m.work,
+	})
+	m.comesToRest()
 }
 
 // reconcile carries out one plan, whole.

@@ -20,7 +20,8 @@ type Observed struct {
 	ReplicaSets []ReplicaSet
 	// Routing is what the routing objects say.
 	Routing Routing
-	// Analysis is the judgement of Position's attempt in Position's step.
+	// Analysis is the judgement of Position's attempt in Position's step, or of stable
+	// while it is watched after its promotion.
 	Analysis Analysis
 	// LastAttempt is the highest attempt of which an AnalysisRun exists; 0 if none
 	// does.
@@ -43,6 +44,9 @@ type Spec struct {
 	Analysed bool
 	// ProgressDeadline, Propagation and Drain are as in the API.
 	ProgressDeadline, Propagation, Drain time.Duration
+	// AfterBake and KeepPrevious are how long after a promotion the canary goes on
+	// being judged, and the previous revision is kept ready; 0 for not at all.
+	AfterBake, KeepPrevious time.Duration
 	// HistoryLimit is the number of idle ReplicaSets to keep.
 	HistoryLimit int
 	// DeletedAt is when the Rollout was asked to be deleted, or nil.
@@ -82,6 +86,8 @@ type Position struct {
 	Step *StepPosition
 	// Abort tells why the canary was aborted; nil unless it was.
 	Abort *Abort
+	// After is the revision that stable replaced, while it is kept ready to return.
+	After *After
 	// Draining tells since when unwanted revisions have had no traffic.
 	Draining map[string]time.Time
 	// Applied are the actions whose effect is in the position already.
@@ -108,6 +114,17 @@ type StepPosition struct {
 type Abort struct {
 	Reason, Message, Step string
 	At                    time.Time
+}
+
+// After is the revision that stable replaced.
+type After struct {
+	// Previous is the revision, Proven the number of pods with which it last carried
+	// all traffic.
+	Previous string
+	Proven   int32
+	// PromotedAt is when stable replaced it; BakedAt when the bake was over, nil before.
+	PromotedAt time.Time
+	BakedAt    *time.Time
 }
 
 // ReplicaSet is one revision's pods.
@@ -153,6 +170,8 @@ type Action struct {
 	UID, Name      string
 	Type           v1alpha1.ActionType
 	Revision, Step string
+	// ToRevision is for a Rollback; empty for the one that is kept ready.
+	ToRevision string
 	// By and Why are shown with the effect.
 	By, Why   string
 	CreatedAt time.Time
@@ -208,6 +227,14 @@ func (p Position) clone() Position {
 	if p.Abort != nil {
 		abort := *p.Abort
 		p.Abort = &abort
+	}
+	if p.After != nil {
+		after := *p.After
+		if after.BakedAt != nil {
+			at := *after.BakedAt
+			after.BakedAt = &at
+		}
+		p.After = &after
 	}
 	draining := make(map[string]time.Time, len(p.Draining))
 	for revision, since := range p.Draining {

@@ -23,13 +23,17 @@ func TestInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := newMachine(t)
 		m.work(t)
-		t.Repeat(map[string]func(*rapid.T){
-			"disturb":   m.disturb,
-			"tick":      m.tick,
-			"reconcile": m.reconcile,
-			"falter":    m.falter,
-			"work":      m.work,
-		})
-		m.comesToRest()
+		m.livesOn(t)
+	})
+}
+
+// TestInvariantsAfterAPromotion does the same to a revision that is watched after its
+// promotion.
+func TestInvariantsAfterAPromotion(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := newMachine(t)
+		m.promoteFirst()
+		m.bad["b"] = m.spec.Analysed && rapid.Bool().Draw(t, "b is bad")
+		m.livesOn(t)
 	})
 }

@@ -21,10 +21,14 @@ type rule struct {
 var rules = []rule{
 	{"a person aborts the release", (*decision).abortOnCommand},
 	{"failed analysis aborts the release", (*decision).abortOnAnalysis},
+	{"failed analysis after a promotion gives the previous revision its place back", (*decision).rollBackOnAnalysis},
+	{"a person gives an earlier revision its place back", (*decision).rollBackOnCommand},
 	{"deletion ends the release", (*decision).endOnDeletion},
 	{"a bound stable destination completes the promotion", (*decision).completePromotion},
+	{"the time after a promotion passes", (*decision).passAfterPromotion},
 	{"a lost memory is recovered from the routing", (*decision).recoverStable},
 	{"the first revision is deployed as it is", (*decision).deployFirst},
+	{"going back to the previous template right after a promotion returns to it", (*decision).returnToPrevious},
 	{"going back to stable's template dismisses the canary", (*decision).dismiss},
 	{"another revision becomes the canary", (*decision).start},
 	{"edited steps continue at the weight in force", (*decision).realign},
@@ -56,6 +60,7 @@ func (d *decision) endOnDeletion() {
 		return
 	}
 	d.clearCanary()
+	d.p.After = nil
 }
 
 func (d *decision) clearCanary() {
@@ -72,6 +77,7 @@ func (d *decision) completePromotion() {
 	rs := d.o.replicaSet(d.p.Canary)
 	d.transition(v1alpha1.TransitionPromoted, d.p.Canary, "", v1alpha1.ReasonPromoted,
 		fmt.Sprintf("revision %s passed every step and replaces %s", d.p.Canary, d.p.Stable))
+	d.watch()
 	d.p.Stable, d.p.Proven = d.p.Canary, max(1, min(rs.Available, d.o.Spec.Replicas))
 	d.clearCanary()
 }
@@ -143,6 +149,7 @@ func (d *decision) start() {
 			fmt.Sprintf("revision %s replaces %s before its release ended", d.o.Spec.Revision, d.p.Canary))
 	}
 	d.clearCanary()
+	d.p.After = nil
 	d.p.Canary, d.p.Attempt = d.o.Spec.Revision, d.nextAttempt()
 	d.enter(0)
 	d.transition(v1alpha1.TransitionStarted, d.p.Canary, d.p.Step.Name, v1alpha1.ReasonWaitingForPods, message)

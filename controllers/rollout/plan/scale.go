@@ -50,6 +50,9 @@ func (d *decision) wantedPods() map[string]int32 {
 	if d.p.Stable != "" {
 		wanted[d.p.Stable] = d.o.Spec.Replicas
 	}
+	if d.p.After != nil {
+		wanted[d.p.After.Previous] = d.o.Spec.Replicas
+	}
 	if d.p.releasing() {
 		wanted[d.p.Canary] = d.canaryPods()
 		if has := d.o.replicaSet(d.p.Canary).Desired; has > wanted[d.p.Canary] && !d.canaryMayShrink() {

@@ -221,6 +221,60 @@ var sequences = map[string]func(t *testing.T) *story{
 		s.rests()
 		return s
 	},
+	"watched after the promotion": func(t *testing.T) *story {
+		s := promotedAndWatched(t)
+		s.rests()
+		return s
+	},
+	"bad after the promotion": func(t *testing.T) *story {
+		s := promotedAndWatched(t)
+		s.bad["b"] = true
+		s.passes(time.Hour)
+		s.command(v1alpha1.ActionRetry, "b")
+		s.rests()
+		return s
+	},
+	"bad after the promotion while the previous revision lacks pods": func(t *testing.T) *story {
+		s := promotedAndWatched(t)
+		s.startup["a"] = 20 * time.Second
+		s.does("six of the previous revision's pods are lost", func() { s.lose("a", 6) })
+		s.does("b turns out to be bad", func() { s.bad["b"] = true })
+		s.rests()
+		return s
+	},
+	"abort after the promotion": func(t *testing.T) *story {
+		s := promotedAndWatched(t)
+		s.command(v1alpha1.ActionAbort, "b")
+		s.passes(time.Minute)
+		s.push("a")
+		s.rests()
+		return s
+	},
+	"previous template right after the promotion": func(t *testing.T) *story {
+		s := promotedAndWatched(t)
+		s.push("a")
+		s.rests()
+		return s
+	},
+	"next revision right after the promotion": func(t *testing.T) *story {
+		s := promotedAndWatched(t)
+		s.push("c")
+		s.rests()
+		return s
+	},
+	"rollback to an older revision": func(t *testing.T) *story {
+		s := deployed(t)
+		s.push("b")
+		s.rests()
+		s.begins("revision b replaced a long ago")
+		s.command(v1alpha1.ActionRollback, "b")
+		s.does("ann commands a rollback of b to a", func() {
+			s.act(v1alpha1.ActionRollback, "b")
+			s.actions[len(s.actions)-1].ToRevision = "a"
+		})
+		s.rests()
+		return s
+	},
 	"outage mid-step": func(t *testing.T) *story {
 		s := halfway(t)
 		s.does("the API server is away for two minutes", func() { s.outage(2 * time.Minute) })
@@ -257,6 +311,16 @@ var sequences = map[string]func(t *testing.T) *story{
 		s.rests()
 		return s
 	},
+}
+
+// promotedAndWatched is a story that begins right after the promotion of b, which is
+// watched for ten minutes; a is kept for half an hour.
+func promotedAndWatched(t *testing.T) *story {
+	s := deployed(t)
+	s.spec.AfterBake, s.spec.KeepPrevious = 10*time.Minute, 30*time.Minute
+	s.push("b")
+	s.passes(4 * time.Minute)
+	return s.begins("revision b replaced a half a minute ago")
 }
 
 func (s *story) deleteNow() {

@@ -270,6 +270,11 @@ func (w *world) restart() {
 
 // analysis judges the position's step, as an AnalysisRun of its attempt would.
 func (w *world) analysis() Analysis {
+	if after := w.position.After; after != nil && after.BakedAt == nil && w.spec.Analysed && w.bad[w.position.Stable] &&
+		!w.now.Before(after.PromotedAt.Add(w.measure)) {
+		return Analysis{Verdict: v1alpha1.VerdictFailure, Abort: true, Reason: v1alpha1.ReasonAnalysisFailed,
+			Message: "metric error-ratio: 0.31 fails 'canary <= 0.01'"}
+	}
 	p, pending := w.position, Analysis{Verdict: v1alpha1.VerdictPending, Reason: v1alpha1.ReasonAnalysing, Message: "0 of 3 measurements"}
 	run := RunIntent{Stable: p.Stable, Canary: p.Canary, Attempt: p.Attempt}
 	if !p.releasing() || p.Step.InForceSince == nil || !slices.Contains(w.runs, run) ||

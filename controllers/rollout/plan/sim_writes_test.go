@@ -145,6 +145,11 @@ func (w *world) changes() []time.Time {
 			}
 		}
 	}
+	if after := w.position.After; after != nil {
+		if at := after.PromotedAt.Add(w.measure); at.After(w.now) {
+			out = append(out, at)
+		}
+	}
 	if p := w.position; p.releasing() && p.Step.InForceSince != nil {
 		if at := p.Step.InForceSince.Add(w.measure); at.After(w.now) {
 			out = append(out, at)

@@ -45,6 +45,9 @@ func (d *decision) planSplit() {
 // goal is the routing that the position wants.
 func (d *decision) goal() trafficrouting.Split {
 	goal := trafficrouting.Split{Stable: d.p.Stable}
+	if d.p.After != nil {
+		goal.Canary = d.p.After.Previous // Its return is one change of weight then.
+	}
 	if !d.p.releasing() {
 		return goal
 	}
@@ -96,7 +99,7 @@ func (d *decision) bindStable(goal trafficrouting.Split) splitStep {
 		bound.Stable = goal.Stable
 		return d.whenSettled(bound)
 	case state.Canary == goal.Stable:
-		return d.shift(100)
+		return d.shift(max(state.MaxWeight, d.carriable(goal.Stable)))
 	case state.MaxWeight > 0 && !d.holds(state.Stable, 100):
 		return d.narrowStable(goal) // It could not take what the way round would give it.
 	default:
@@ -187,6 +190,15 @@ func (d *decision) shift(target int32) splitStep {
 	next := d.split(borne)
 	step.next = &next
 	return step
+}
+
+// carriable is the greatest weight that revision can take.
+func (d *decision) carriable(revision string) int32 {
+	weight := int32(100)
+	for weight > 0 && !d.carries(revision, weight) {
+		weight--
+	}
+	return weight
 }
 
 // isReleased reports whether revision is the canary of a release in progress.

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -72,6 +73,9 @@ func (d *decision) reconciling() *Problem {
 			d.p.Stable, stable.Available, d.o.Spec.Replicas)}
 	case !d.allOnStable():
 		return &Problem{v1alpha1.ReasonReturning, fmt.Sprintf("traffic is going to stable revision %s", d.p.Stable)}
+	case d.watched():
+		return &Problem{v1alpha1.ReasonWatching, fmt.Sprintf("revision %s is watched until %s after its promotion; %s is kept ready to return",
+			d.p.Stable, d.p.After.PromotedAt.Add(d.o.Spec.AfterBake).UTC().Format(time.RFC3339), d.p.After.Previous)}
 	case stable.Available < d.o.Spec.Replicas:
 		return &Problem{v1alpha1.ReasonScaling, fmt.Sprintf("%d of %d pods of stable revision %s are available",
 			stable.Available, d.o.Spec.Replicas, d.p.Stable)}
@@ -119,10 +123,16 @@ func (d *decision) analysisCondition() *Condition {
 	if d.p.Abort != nil && d.p.Abort.Reason == v1alpha1.ReasonAnalysisFailed {
 		return &Condition{metav1.ConditionFalse, d.p.Abort.Reason, d.p.Abort.Message}
 	}
+	if d.watched() && d.o.Spec.Analysed {
+		return verdictCondition(d.o.Analysis)
+	}
 	if !d.p.releasing() || !d.gatedByAnalysis() || d.p.Step.Name == PromotionStep {
 		return nil
 	}
-	judgement := d.judgement()
+	return verdictCondition(d.judgement())
+}
+
+func verdictCondition(judgement Analysis) *Condition {
 	if judgement.Verdict == v1alpha1.VerdictSuccess {
 		return &Condition{metav1.ConditionTrue, v1alpha1.ReasonPassing, judgement.Message}
 	}

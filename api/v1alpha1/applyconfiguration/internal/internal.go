@@ -40,6 +40,30 @@ var schemaYAML = typed.YAMLObject(`types:
         scalar: string
 - name: com.github.sluice-dev.sluice.api.v1alpha1.ActionType
   scalar: string
+- name: com.github.sluice-dev.sluice.api.v1alpha1.AfterPromotion
+  map:
+    fields:
+    - name: bake
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+    - name: keepPrevious
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+- name: com.github.sluice-dev.sluice.api.v1alpha1.AfterPromotionStatus
+  map:
+    fields:
+    - name: bakedAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+    - name: previous
+      type:
+        scalar: string
+    - name: promotedAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+    - name: proven
+      type:
+        scalar: numeric
 - name: com.github.sluice-dev.sluice.api.v1alpha1.Analysis
   map:
     fields:
@@ -513,6 +537,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
       default: 1h
+    - name: toRevision
+      type:
+        scalar: string
 - name: com.github.sluice-dev.sluice.api.v1alpha1.RolloutActionStatus
   map:
     fields:
@@ -530,6 +557,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.sluice-dev.sluice.api.v1alpha1.RolloutSpec
   map:
     fields:
+    - name: afterPromotion
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.AfterPromotion
     - name: analysis
       type:
         namedType: com.github.sluice-dev.sluice.api.v1alpha1.Analysis
@@ -573,6 +603,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: abort
       type:
         namedType: com.github.sluice-dev.sluice.api.v1alpha1.AbortStatus
+    - name: afterPromotion
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.AfterPromotionStatus
     - name: appliedActions
       type:
         list:

@@ -16,13 +16,18 @@ type RolloutActionSpecApplyConfiguration struct {
 	Rollout *string `json:"rollout,omitempty"`
 	// action to take. Promote passes the current step now, whatever its bake,
 	// approval or analysis still wait for. PromoteFull passes all remaining steps.
-	// Abort returns traffic to stable and leaves the spec untouched. Retry starts
-	// an aborted revision again from the first step. None of them gives a revision
-	// more traffic than its pods can carry.
+	// Abort returns traffic to stable and leaves the spec untouched; while a revision
+	// is watched after its promotion, it returns traffic to the previous one. Retry
+	// starts an aborted revision again from the first step. Rollback makes an earlier
+	// revision stable again and leaves the spec untouched. None of them gives a
+	// revision more traffic than its pods can carry.
 	Action *apiv1alpha1.ActionType `json:"action,omitempty"`
-	// revision for which the command is meant; at any other the command is
-	// refused.
+	// revision for which the command is meant: the canary, or for a Rollback, and an
+	// Abort after the promotion, the stable one. At any other the command is refused.
 	Revision *string `json:"revision,omitempty"`
+	// toRevision is the revision that a Rollback makes stable; its ReplicaSet must still
+	// exist. Without it, it is the one that status.afterPromotion keeps.
+	ToRevision *string `json:"toRevision,omitempty"`
 	// step is the name of the step for which the command is meant; at any other the
 	// command is refused. Without it any step will do.
 	Step *string `json:"step,omitempty"`
@@ -63,6 +68,14 @@ func (b *RolloutActionSpecApplyConfiguration) WithAction(value apiv1alpha1.Actio
 // If called multiple times, the Revision field is set to the value of the last call.
 func (b *RolloutActionSpecApplyConfiguration) WithRevision(value string) *RolloutActionSpecApplyConfiguration {
 	b.Revision = &value
+	return b
+}
+
+// WithToRevision sets the ToRevision field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ToRevision field is set to the value of the last call.
+func (b *RolloutActionSpecApplyConfiguration) WithToRevision(value string) *RolloutActionSpecApplyConfiguration {
+	b.ToRevision = &value
 	return b
 }
 

@@ -30,6 +30,9 @@ type RolloutSpecApplyConfiguration struct {
 	// analysis says what is measured while the canary has traffic. Without it no
 	// metric is looked at, and steps pass on time and approval alone.
 	Analysis *AnalysisApplyConfiguration `json:"analysis,omitempty"`
+	// afterPromotion keeps watch over a revision that became stable, and the one
+	// before ready to return. Without it a release is over with its promotion.
+	AfterPromotion *AfterPromotionApplyConfiguration `json:"afterPromotion,omitempty"`
 	// paused true holds every release where it is: the canary's weight does not
 	// rise and no step is passed. Aborts, a newer revision and scaling still take
 	// effect. Default false.
@@ -104,6 +107,14 @@ func (b *RolloutSpecApplyConfiguration) WithTraffic(value *TrafficApplyConfigura
 // If called multiple times, the Analysis field is set to the value of the last call.
 func (b *RolloutSpecApplyConfiguration) WithAnalysis(value *AnalysisApplyConfiguration) *RolloutSpecApplyConfiguration {
 	b.Analysis = value
+	return b
+}
+
+// WithAfterPromotion sets the AfterPromotion field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the AfterPromotion field is set to the value of the last call.
+func (b *RolloutSpecApplyConfiguration) WithAfterPromotion(value *AfterPromotionApplyConfiguration) *RolloutSpecApplyConfiguration {
+	b.AfterPromotion = value
 	return b
 }
 

@@ -31,6 +31,9 @@ type RolloutStatusApplyConfiguration struct {
 	Step *StepStatusApplyConfiguration `json:"step,omitempty"`
 	// abort tells why the canary was aborted. Absent unless it was.
 	Abort *AbortStatusApplyConfiguration `json:"abort,omitempty"`
+	// afterPromotion tells of the revision that stable replaced, while that is kept
+	// ready to return. Absent without one.
+	AfterPromotion *AfterPromotionStatusApplyConfiguration `json:"afterPromotion,omitempty"`
 	// draining tells since when no traffic is routed to revisions that nobody
 	// needs: those that wait for their drain time, and those that lost their pods
 	// since the latest release began.
@@ -124,6 +127,14 @@ func (b *RolloutStatusApplyConfiguration) WithStep(value *StepStatusApplyConfigu
 // If called multiple times, the Abort field is set to the value of the last call.
 func (b *RolloutStatusApplyConfiguration) WithAbort(value *AbortStatusApplyConfiguration) *RolloutStatusApplyConfiguration {
 	b.Abort = value
+	return b
+}
+
+// WithAfterPromotion sets the AfterPromotion field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the AfterPromotion field is set to the value of the last call.
+func (b *RolloutStatusApplyConfiguration) WithAfterPromotion(value *AfterPromotionStatusApplyConfiguration) *RolloutStatusApplyConfiguration {
+	b.AfterPromotion = value
 	return b
 }
 
