@@ -44,17 +44,7 @@ func (r *Reconciler) writeOutcome(ctx context.Context, a *v1alpha1.RolloutAction
 	return nil
 }
 
-// endOrphan refuses a command to a Rollout that does not exist, deletes it when
-// its time is over, and returns when to look again.
-func (r *Reconciler) endOrphan(ctx context.Context, a *v1alpha1.RolloutAction, now time.Time) (time.Duration, error) {
-	if left := a.CreationTimestamp.Add(2 * duration(a.Spec.TimeToLive, time.Hour)).Sub(now); ended(a) {
-		if left > 0 {
-			return left, nil
-		}
-		return 0, r.delete(ctx, a)
-	}
-	return 0, r.writeOutcome(ctx, a, plan.ActionOutcome{
-		Reason:  v1alpha1.ReasonRolloutNotFound,
-		Message: fmt.Sprintf("there is no Rollout %s in namespace %s", a.Spec.Rollout, a.Namespace),
-	})
+// timeToLive is how long a command may take effect, and is kept after that.
+func timeToLive(a *v1alpha1.RolloutAction) time.Duration {
+	return duration(a.Spec.TimeToLive, time.Hour)
 }

@@ -145,9 +145,13 @@ func (r *Reconciler) pruneRuns(ctx context.Context, rollout *v1alpha1.Rollout, c
 	return errors.Join(errs...)
 }
 
-// delete deletes exactly the object that was seen; it may be gone already.
 func (r *Reconciler) delete(ctx context.Context, obj client.Object) error {
-	err := r.client.Delete(ctx, obj, client.Preconditions{UID: ptr.To(obj.GetUID())},
+	return deleteSeen(ctx, r.client, obj)
+}
+
+// deleteSeen deletes exactly the object that was seen; it may be gone already.
+func deleteSeen(ctx context.Context, c client.Client, obj client.Object) error {
+	err := c.Delete(ctx, obj, client.Preconditions{UID: ptr.To(obj.GetUID())},
 		client.PropagationPolicy(metav1.DeletePropagationBackground))
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("deleting %T %s: %w", obj, obj.GetName(), err)
@@ -155,15 +159,12 @@ func (r *Reconciler) delete(ctx context.Context, obj client.Object) error {
 	return nil
 }
 
-func (r *Reconciler) applyForget(ctx context.Context, o *observation, forget plan.Forget) error {
+func (r *Reconciler) applyForget(ctx context.Context, o *observation, names []string) error {
 	var errs []error
 	for _, rs := range o.replicaSets {
-		if slices.Contains(forget.ReplicaSets, rs.Name) {
+		if slices.Contains(names, rs.Name) {
 			errs = append(errs, r.delete(ctx, rs))
 		}
-	}
-	for _, uid := range forget.Actions {
-		errs = append(errs, r.delete(ctx, o.actions[uid]))
 	}
 	return errors.Join(errs...)
 }

@@ -142,20 +142,17 @@ func (r *Reconciler) adopt(ctx context.Context, rollout *v1alpha1.Rollout, rs *a
 	return r.writeOwners(ctx, rs, append(slices.Clone(rs.OwnerReferences), resources.OwnerReference(rollout)))
 }
 
-// listActions returns the commands to a Rollout, oldest first. A list that sees every
-// write would wait for what becomes of commands to all other Rollouts too, so those
-// that are not known to have ended are read by their names.
+// listActions returns the commands to a Rollout of which nothing became yet, oldest
+// first. A list that sees every write would wait for what becomes of commands to all
+// other Rollouts too, so each is read by its name: it may have ended meanwhile.
 func (r *Reconciler) listActions(ctx context.Context, name types.NamespacedName) ([]v1alpha1.RolloutAction, error) {
 	var list v1alpha1.RolloutActionList
 	if err := r.client.List(ctx, &list, client.InNamespace(name.Namespace),
-		client.MatchingFields{rolloutIndex: name.Name}, client.DisableReadYourWritesConsistency); err != nil {
+		client.MatchingFields{pendingIndex: name.Name}, client.DisableReadYourWritesConsistency); err != nil {
 		return nil, fmt.Errorf("listing RolloutActions: %w", err)
 	}
 	for i := range list.Items {
 		a := &list.Items[i]
-		if ended(a) {
-			continue
-		}
 		if err := r.client.Get(ctx, client.ObjectKeyFromObject(a), a); client.IgnoreNotFound(err) != nil {
 			return nil, fmt.Errorf("reading RolloutAction %s: %w", a.Name, err)
 		}
@@ -177,7 +174,7 @@ func (r *Reconciler) observeActions(ctx context.Context, o *observation) error {
 	o.actions = make(map[string]*v1alpha1.RolloutAction, len(actions))
 	for i := range actions {
 		a := &actions[i]
-		if a.DeletionTimestamp != nil {
+		if a.DeletionTimestamp != nil || ended(a) {
 			continue
 		}
 		o.actions[string(a.UID)] = a
@@ -191,8 +188,7 @@ func (r *Reconciler) observeActions(ctx context.Context, o *observation) error {
 			By:         a.Spec.RequestedBy,
 			Why:        a.Spec.Reason,
 			CreatedAt:  a.CreationTimestamp.Time,
-			TimeToLive: duration(a.Spec.TimeToLive, time.Hour),
-			Done:       ended(a),
+			TimeToLive: timeToLive(a),
 		})
 	}
 	return nil

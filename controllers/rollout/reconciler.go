@@ -87,15 +87,12 @@ func (r *Reconciler) gone(ctx context.Context, name types.NamespacedName) (ctrl.
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	now, next := r.clock.Now(), ctrl.Result{}
+	var errs []error
 	for i := range actions {
-		after, err := r.endOrphan(ctx, &actions[i], now)
-		if err != nil {
-			return ctrl.Result{}, err
-		}
-		if after > 0 && (next.RequeueAfter == 0 || after < next.RequeueAfter) {
-			next.RequeueAfter = after
-		}
+		errs = append(errs, r.writeOutcome(ctx, &actions[i], plan.ActionOutcome{
+			Reason:  v1alpha1.ReasonRolloutNotFound,
+			Message: fmt.Sprintf("there is no Rollout %s in namespace %s", name.Name, name.Namespace),
+		}))
 	}
-	return next, nil
+	return ctrl.Result{}, errors.Join(errs...)
 }

@@ -34,7 +34,7 @@ import (
 const (
 	ownerIndex   = "sluice.ownerUID"
 	labelIndex   = "sluice.rolloutLabel"
-	rolloutIndex = "sluice.rollout"
+	pendingIndex = "sluice.pendingFor"
 	claimIndex   = "sluice.claim"
 )
 
@@ -111,7 +111,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := b.Complete(r); err != nil {
 		return fmt.Errorf("setting up the rollout controller: %w", err)
 	}
-	return nil
+	return setupExpiry(mgr, o.Clock)
 }
 
 func addIndexes(ctx context.Context, indexer client.FieldIndexer, claims func(v1alpha1.Traffic) []string) error {
@@ -124,8 +124,11 @@ func addIndexes(ctx context.Context, indexer client.FieldIndexer, claims func(v1
 			return []string{obj.GetLabels()[v1alpha1.RolloutLabel]}
 		}},
 		{&v1alpha1.AnalysisRun{}, ownerIndex, ownerUID},
-		{&v1alpha1.RolloutAction{}, rolloutIndex, func(obj client.Object) []string {
-			return []string{obj.(*v1alpha1.RolloutAction).Spec.Rollout}
+		{&v1alpha1.RolloutAction{}, pendingIndex, func(obj client.Object) []string {
+			if a := obj.(*v1alpha1.RolloutAction); !ended(a) {
+				return []string{a.Spec.Rollout}
+			}
+			return nil
 		}},
 		{&v1alpha1.Rollout{}, claimIndex, func(obj client.Object) []string {
 			return claims(obj.(*v1alpha1.Rollout).Spec.Traffic)
@@ -146,10 +149,11 @@ func ownerUID(obj client.Object) []string {
 	return []string{string(owner.UID)}
 }
 
-// subjectOfAction wakes the Rollout that a command is for.
+// subjectOfAction wakes the Rollout that a command is for, unless it ended: a standby
+// that starts has thousands of these.
 func subjectOfAction(_ context.Context, obj client.Object) []reconcile.Request {
 	a, ok := obj.(*v1alpha1.RolloutAction)
-	if !ok {
+	if !ok || ended(a) {
 		return nil
 	}
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: a.Namespace, Name: a.Spec.Rollout}}}

@@ -188,7 +188,7 @@ func (r *Reconciler) checkTemplate(ctx context.Context, o *observation) *plan.Pr
 // abortDue reports whether the decision is going to abort a release.
 func abortDue(o *observation) bool {
 	return o.Analysis.Abort || slices.ContainsFunc(o.Actions, func(a plan.Action) bool {
-		return a.Type == v1alpha1.ActionAbort && !a.Done && a.Revision == o.Position.Canary && o.Position.Abort == nil
+		return a.Type == v1alpha1.ActionAbort && a.Revision == o.Position.Canary && o.Position.Abort == nil
 	})
 }
 

@@ -3,12 +3,14 @@ package rollout
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
@@ -144,11 +146,16 @@ func writeConditions(s *v1alpha1.RolloutStatus, v *plan.Verdict, o *observation)
 	set(v1alpha1.ConditionAnalysis, v.Analysis)
 }
 
-// sameButMoments reports whether two statuses differ only in what may be a moment
-// old: counts of pods, weights seen, the wording of conditions, and since when a
-// step's split is in force. What an autoscaler reads is not among it.
-func sameButMoments(a, b *v1alpha1.RolloutStatus) bool {
-	return equality.Semantic.DeepEqual(withoutMoments(a), withoutMoments(b))
+// sameButMoments reports whether a status differs from the one that is written only in
+// what may be a moment old: counts of pods, weights seen, the wording of conditions,
+// since when a step's split is in force, and that commands are known to have ended.
+// What an autoscaler reads is not among it.
+func sameButMoments(written, next *v1alpha1.RolloutStatus) bool {
+	was, is := withoutMoments(written), withoutMoments(next)
+	was.AppliedActions = slices.DeleteFunc(was.AppliedActions, func(uid types.UID) bool {
+		return !slices.Contains(is.AppliedActions, uid)
+	})
+	return equality.Semantic.DeepEqual(was, is)
 }
 
 func withoutMoments(s *v1alpha1.RolloutStatus) *v1alpha1.RolloutStatus {

@@ -7,21 +7,16 @@ import (
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 )
 
-// expireActions ends what came too late and forgets what ended long ago.
+// expireActions ends what came too late, and what was applied already.
 func (d *decision) expireActions() {
 	d.p.Applied = slices.DeleteFunc(d.p.Applied, func(uid string) bool {
-		return !slices.ContainsFunc(d.o.Actions, func(a Action) bool { return a.UID == uid && !a.Done })
+		return !slices.ContainsFunc(d.o.Actions, func(a Action) bool { return a.UID == uid })
 	})
 	for _, a := range d.o.Actions {
-		expires, forget := a.CreatedAt.Add(a.TimeToLive), a.CreatedAt.Add(2*a.TimeToLive)
 		switch {
-		case a.Done && d.o.Now.Before(forget):
-			d.wakeAt(forget)
-		case a.Done:
-			d.plan.Forget.Actions = append(d.plan.Forget.Actions, a.UID)
 		case slices.Contains(d.p.Applied, a.UID):
 			d.outcome(a, true, v1alpha1.ReasonActionApplied, "the action was applied")
-		case !d.o.Now.Before(expires):
+		case !d.o.Now.Before(a.CreatedAt.Add(a.TimeToLive)):
 			d.outcome(a, false, v1alpha1.ReasonExpired,
 				fmt.Sprintf("the action was not applied within %s", a.TimeToLive))
 		}
@@ -33,7 +28,7 @@ func (d *decision) pending(types ...v1alpha1.ActionType) []Action {
 	var out []Action
 	for _, a := range d.o.Actions {
 		ended := slices.ContainsFunc(d.plan.Actions, func(x ActionOutcome) bool { return x.UID == a.UID })
-		if !a.Done && !ended && slices.Contains(types, a.Type) {
+		if !ended && slices.Contains(types, a.Type) {
 			out = append(out, a)
 		}
 	}

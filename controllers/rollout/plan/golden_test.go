@@ -157,10 +157,7 @@ func notesOf(p Plan) []string {
 	if p.Run != nil && len(p.Transitions) > 0 {
 		notes = append(notes, fmt.Sprintf("analysis of attempt %d: %s against %s", p.Run.Attempt, p.Run.Canary, p.Run.Stable))
 	}
-	for range p.Forget.Actions {
-		notes = append(notes, "forgotten: a command")
-	}
-	for _, name := range p.Forget.ReplicaSets {
+	for _, name := range p.Forget {
 		notes = append(notes, "forgotten: "+name)
 	}
 	return notes

@@ -231,11 +231,11 @@ func (m *machine) checkAbortFirst(x oracle) {
 	}
 	asked := x.o.Analysis.Abort
 	for _, a := range x.o.Actions {
-		retries := a.Type == v1alpha1.ActionRetry && a.Revision == was.Canary && !a.Done
+		retries := a.Type == v1alpha1.ActionRetry && a.Revision == was.Canary
 		if retries {
 			return
 		}
-		live := !a.Done && x.o.Now.Before(a.CreatedAt.Add(a.TimeToLive)) && !slices.Contains(was.Applied, a.UID)
+		live := x.o.Now.Before(a.CreatedAt.Add(a.TimeToLive)) && !slices.Contains(was.Applied, a.UID)
 		asked = asked || live && a.Type == v1alpha1.ActionAbort && a.Revision == was.Canary
 	}
 	if !asked {
@@ -272,10 +272,8 @@ func (m *machine) checkRollback(x oracle) {
 	if was.After == nil || was.After.BakedAt != nil || was.releasing() || !x.o.Analysis.Abort {
 		return
 	}
-	for _, a := range x.o.Actions {
-		if !a.Done {
-			return // A person may have said otherwise.
-		}
+	if len(x.o.Actions) > 0 {
+		return // A person may have said otherwise.
 	}
 	previous := was.After.Previous
 	switch {

@@ -26,7 +26,8 @@ type Observed struct {
 	// LastAttempt is the highest attempt of which an AnalysisRun exists; 0 if none
 	// does.
 	LastAttempt int32
-	// Actions are the Rollout's commands, oldest first.
+	// Actions are the commands to the Rollout of which nothing became yet, as far as
+	// their status says, oldest first.
 	Actions []Action
 }
 
@@ -177,8 +178,6 @@ type Action struct {
 	CreatedAt time.Time
 	// TimeToLive is as in the API.
 	TimeToLive time.Duration
-	// Done is true when its status says what became of it.
-	Done bool
 }
 
 // replicaSet returns the ReplicaSet of revision, or a zero one.

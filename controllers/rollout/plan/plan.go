@@ -36,8 +36,8 @@ type Plan struct {
 	Run *RunIntent
 	// Actions that came to an end.
 	Actions []ActionOutcome
-	// Forget names ReplicaSets and actions that are no longer needed.
-	Forget Forget
+	// Forget names ReplicaSets that are no longer needed.
+	Forget []string
 	// Release is true when the routing must be given back and the Rollout let go.
 	Release bool
 	// Transitions are what a person would want to read about.
@@ -67,14 +67,6 @@ type ActionOutcome struct {
 	UID             string
 	Applied         bool
 	Reason, Message string
-}
-
-// Forget names what can be deleted.
-type Forget struct {
-	// ReplicaSets by name.
-	ReplicaSets []string
-	// Actions by UID.
-	Actions []string
 }
 
 // Note is one reason in words.

@@ -143,7 +143,7 @@ func (d *decision) forgetHistory() {
 		}
 	}
 	if excess := len(idle) - d.o.Spec.HistoryLimit; excess > 0 && d.o.Spec.DeletedAt == nil {
-		d.plan.Forget.ReplicaSets = idle[:excess]
+		d.plan.Forget = idle[:excess]
 	}
 }
 

@@ -227,9 +227,9 @@ func (w *world) observe() Observed {
 		})
 	}
 	for _, a := range w.actions {
-		seen := a.Action
-		seen.Done = a.outcome != nil
-		o.Actions = append(o.Actions, seen)
+		if a.outcome == nil {
+			o.Actions = append(o.Actions, a.Action)
+		}
 	}
 	for _, run := range w.runs {
 		o.LastAttempt = max(o.LastAttempt, run.Attempt)

@@ -40,12 +40,7 @@ func (w *world) writes(p Plan) []write {
 	for _, outcome := range p.Actions {
 		order = append(order, write{name: "action", do: func() { w.endAction(outcome) }})
 	}
-	for _, uid := range p.Forget.Actions {
-		order = append(order, write{name: "forget action", do: func() {
-			w.actions = slices.DeleteFunc(w.actions, func(a *simAction) bool { return a.UID == uid })
-		}})
-	}
-	for _, name := range p.Forget.ReplicaSets {
+	for _, name := range p.Forget {
 		order = append(order, write{name: "forget " + name, do: func() {
 			w.sets = slices.DeleteFunc(w.sets, func(s *simSet) bool { return "app-"+s.revision == name })
 		}})

@@ -96,7 +96,7 @@ func anyObserved(t *rapid.T) Observed {
 			UID: fmt.Sprint("uid", i), Type: rapid.SampledFrom([]v1alpha1.ActionType{v1alpha1.ActionAbort, v1alpha1.ActionPromote,
 				v1alpha1.ActionPromoteFull, v1alpha1.ActionRetry, "Unknown"}).Draw(t, "type"),
 			Revision: anyRevision.Draw(t, "revision"), Step: anyStepName.Draw(t, "step"), CreatedAt: anyTime.Draw(t, "created"),
-			TimeToLive: anyDuration.Draw(t, "ttl"), Done: rapid.Bool().Draw(t, "done"),
+			TimeToLive: anyDuration.Draw(t, "ttl"),
 		})
 	}
 	return o

@@ -16,7 +16,7 @@ import (
 //
 // RolloutAction is a command to a Rollout: it is looked at once, and either
 // applied or refused; its conditions say which and why. Who may command is plain
-// RBAC on rolloutactions.
+// RBAC: create on rolloutactions, and the action as a verb on the rollout.
 type RolloutActionApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// metadata is the standard object's metadata.
