@@ -94,7 +94,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		return fmt.Errorf("set up analysis: %w", err)
 	}
 	r := newReconciler(mgr, measurer, o)
-	if err := mgr.Add(r.flusher(ctx)); err != nil {
+	if err := mgr.Add(manager.RunnableFunc(handover.AtStop(ctx, r.store.flush))); err != nil {
 		return fmt.Errorf("set up analysis: %w", err)
 	}
 	if err := setupRuns(mgr, r, o); err != nil {
@@ -125,21 +125,6 @@ func newReconciler(mgr ctrl.Manager, m *Measurer, o Options) *Reconciler {
 	return &Reconciler{
 		client: mgr.GetClient(), live: mgr.GetAPIReader(), measurer: m, clock: o.Clock,
 		store: newStore(mgr.GetClient()), runs: o.Runs, rollouts: o.Rollouts,
-	}
-}
-
-// flusher waits for the end of a leader, and writes what was put off when that is
-// because the process stops. Whoever lost the lease writes nothing any more.
-func (r *Reconciler) flusher(process context.Context) manager.RunnableFunc {
-	return func(ctx context.Context) error {
-		<-ctx.Done()
-		if process.Err() == nil {
-			return nil
-		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
-		defer cancel()
-		r.store.flush(ctx)
-		return nil
 	}
 }
 

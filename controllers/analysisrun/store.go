@@ -15,14 +15,10 @@ import (
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 )
 
-const (
-	// successDelay is how old a success may be before it is written. A process that
-	// ends in between measures again what was not written: that takes time and
-	// passes nothing. What speaks against a release is written at once.
-	successDelay = 5 * time.Second
-	// flushTimeout is how long a process that stops tries to write what it has.
-	flushTimeout = 5 * time.Second
-)
+// successDelay is how old a success may be before it is written. A process that ends
+// in between measures again what was not written: that takes time and passes nothing.
+// What speaks against a release is written at once.
+const successDelay = 5 * time.Second
 
 // store writes statuses of runs, and knows the newest of each, written or not.
 type store struct {

@@ -7,7 +7,9 @@
 package handover
 
 import (
+	"context"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
@@ -83,6 +85,36 @@ func (n *Newest[T]) Named(key types.NamespacedName) *T {
 	defer n.mu.Unlock()
 	return n.values[key].of
 }
+
+// All returns the newest values, by name.
+func (n *Newest[T]) All() map[types.NamespacedName]*T {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	all := make(map[types.NamespacedName]*T, len(n.values))
+	for key, v := range n.values {
+		all[key] = v.of
+	}
+	return all
+}
+
+// AtStop returns what runs when a leader's work ends because the process, whose
+// context is given, stops: not when the lease was lost, after which nothing may be
+// written. It gets a context that lasts for a little longer.
+func AtStop(process context.Context, do func(context.Context)) func(context.Context) error {
+	return func(ctx context.Context) error {
+		<-ctx.Done()
+		if process.Err() == nil {
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		do(ctx)
+		return nil
+	}
+}
+
+// stopTimeout is how long a process that stops may take to write what it has.
+const stopTimeout = 5 * time.Second
 
 // Forget drops an object: what was written is the newest.
 func (n *Newest[T]) Forget(key types.NamespacedName) {

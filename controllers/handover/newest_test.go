@@ -1,6 +1,7 @@
 package handover
 
 import (
+	"context"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -34,6 +35,9 @@ func TestNewest(t *testing.T) {
 	if n.Get(key, "u") != nil {
 		t.Error("a value of an object that is gone")
 	}
+	if all := n.All(); len(all) != 1 || all[key] != &three {
+		t.Errorf("All = %v", all)
+	}
 	n.Forget(key)
 	if n.Get(key, "v") != nil {
 		t.Error("a value of what was forgotten")
@@ -47,5 +51,24 @@ func TestNewest(t *testing.T) {
 		if calls[i] != want[i] {
 			t.Errorf("call %d told %v, want %v", i, calls[i], want[i])
 		}
+	}
+}
+
+func TestAtStop(t *testing.T) {
+	for name, stops := range map[string]bool{"the process stops": true, "the lease is lost": false} {
+		t.Run(name, func(t *testing.T) {
+			process, stop := context.WithCancel(t.Context())
+			defer stop()
+			leader, end := context.WithCancel(process)
+			defer end()
+			done := false
+			run := AtStop(process, func(ctx context.Context) { done = ctx.Err() == nil })
+			if end(); stops {
+				stop()
+			}
+			if err := run(leader); err != nil || done != stops {
+				t.Errorf("ran: %v, error %v", done, err)
+			}
+		})
 	}
 }

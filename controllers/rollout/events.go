@@ -8,13 +8,20 @@ import (
 	"github.com/sluice-dev/sluice/controllers/rollout/plan"
 )
 
+// takesBack reports whether a transition takes all traffic from a revision that was
+// not to have it.
+func takesBack(t *v1alpha1.Transition) bool {
+	return t.Type == v1alpha1.TransitionAborted ||
+		t.Type == v1alpha1.TransitionRolledBack && t.Step == v1alpha1.AfterPromotionStep
+}
+
 // announce tells of what a written status changed: once per transition, and once
 // per new reason to be stalled.
 func (r *Reconciler) announce(before, after *v1alpha1.Rollout, p *plan.Plan) {
 	for i := range p.Transitions {
 		t := &p.Transitions[i]
 		kind := corev1.EventTypeNormal
-		if t.Type == v1alpha1.TransitionAborted {
+		if takesBack(t) {
 			kind = corev1.EventTypeWarning
 		}
 		r.events.Eventf(after, nil, kind, string(t.Type), "Rollout", "%s", t.Message)

@@ -53,7 +53,7 @@ func (r *Reconciler) measure(o *observation, p *plan.Plan, started time.Time) {
 	took := r.clock.Since(started).Seconds()
 	decisionSeconds.Observe(took)
 	for i := range p.Transitions {
-		if p.Transitions[i].Type == v1alpha1.TransitionAborted {
+		if takesBack(&p.Transitions[i]) {
 			abortSeconds.Observe(took)
 		}
 	}
@@ -61,12 +61,12 @@ func (r *Reconciler) measure(o *observation, p *plan.Plan, started time.Time) {
 	if p.Position.Step != nil {
 		step = float64(p.Position.Step.Index)
 	}
-	weight := o.Routing.State.MaxWeight
+	canary, weight := o.Routing.State.Canary, o.Routing.State.MaxWeight
 	if p.Split != nil {
-		weight = p.Split.Weight
+		canary, weight = p.Split.Canary, p.Split.Weight
 	}
-	if p.Position.Canary == "" {
-		weight = 0
+	if p.Position.Canary == "" || p.Position.Canary != canary {
+		weight = 0 // What the canary's destination gets is another revision's.
 	}
 	if o.Routing.Known {
 		weightGauge.WithLabelValues(name.Namespace, name.Name).Set(float64(weight))

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -63,7 +64,8 @@ type Options struct {
 	Concurrency int
 }
 
-// Setup registers the controller with a manager.
+// Setup registers the controller with a manager. When that stops because ctx has
+// ended, and not because it lost the lease, statuses that are late are written.
 func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := registerMetrics(metrics.Registry); err != nil {
 		return err
@@ -109,6 +111,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		b = b.Watches(obj, handler.EnqueueRequestsFromMapFunc(r.claimants(o.ClaimOf)), builder.WithPredicates(routingChanged))
 	}
 	if err := b.Complete(r); err != nil {
+		return fmt.Errorf("setting up the rollout controller: %w", err)
+	}
+	if err := mgr.Add(manager.RunnableFunc(handover.AtStop(ctx, r.flush))); err != nil {
 		return fmt.Errorf("setting up the rollout controller: %w", err)
 	}
 	return setupExpiry(mgr, o.Clock)

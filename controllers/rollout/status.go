@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/controllers/handover"
@@ -59,6 +60,22 @@ func (r *Reconciler) writeStatus(ctx context.Context, o *observation, p *plan.Pl
 	r.unwritten.Forget(name)
 	o.memory.wrote()
 	return nil
+}
+
+// flush writes the statuses that are late, of a process that stops: the next one need
+// not find out again since when a step is in force.
+func (r *Reconciler) flush(ctx context.Context) {
+	for name, u := range r.unwritten.All() {
+		rollout := &v1alpha1.Rollout{}
+		err := r.client.Get(ctx, name, rollout)
+		if err == nil && u.Over(&rollout.Status) {
+			rollout.Status = *u.Newest.DeepCopy()
+			err = r.client.Status().Update(ctx, rollout)
+		}
+		if client.IgnoreNotFound(err) != nil {
+			log.FromContext(ctx).Info("A status was not written before stopping", "rollout", name, "cause", err.Error())
+		}
+	}
 }
 
 // makeStatus builds the whole status.
