@@ -14,10 +14,20 @@ const StateVersion = 1
 var ErrState = errors.New("state cannot be used")
 
 // alternatives are how many times worse than tolerated the canary may be, all bet on
-// at once; passAlternatives are the odds ratios at which it is well.
+// at once, and alternativeWeights how much on each: little on the worst, which show
+// themselves in no time anyway. passAlternatives are the odds ratios at which the
+// canary is well.
 var (
-	alternatives     = [...]float64{1.5, 2, 3, 5, 10, 20, 50, 100}
-	passAlternatives = [...]float64{0.6, 0.8, 1, 1.2}
+	alternatives       = [...]float64{1.5, 2, 3, 5, 10, 20, 50, 100}
+	alternativeWeights = [...]float64{0.14, 0.18, 0.18, 0.16, 0.14, 0.12, 0.05, 0.03}
+	passAlternatives   = [...]float64{0.6, 0.8, 1, 1.2}
+
+	logAlternativeWeights = func() (logs [len(alternativeWeights)]float64) {
+		for g, v := range alternativeWeights {
+			logs[g] = math.Log(v)
+		}
+		return logs
+	}()
 )
 
 // Tolerances say what is worse: as odds ratios, which for rare errors are ratios of
@@ -42,8 +52,8 @@ func DefaultTolerances() Tolerances { return Tolerances{Tolerated: 1.2, Unaccept
 //
 //	L[j][g] += e_g · ( log P_{tolerated·g}(x) - log P_tolerated(x) )
 //
-// for each alternative g and each restart j that has started. E, their weighted mean
-// after exp, is a nonnegative supermartingale as long as the odds ratio is at most
+// for each alternative g and each step j that has begun. E, their weighted mean after
+// exp, is a nonnegative supermartingale as long as the odds ratio is at most
 // the tolerated one, because the ratio increases with x (monotone likelihood ratio);
 // windows may differ in everything else. So P(E ever >= 1/alpha) <= alpha.
 //
@@ -54,6 +64,8 @@ func DefaultTolerances() Tolerances { return Tolerances{Tolerated: 1.2, Unaccept
 type Comparison struct {
 	Version    int        `json:"version"`
 	Tolerances Tolerances `json:"tolerances"`
+	// Steps is how many steps were planned, from 1 to MaxSteps.
+	Steps int `json:"steps"`
 
 	// Restarts has the evidence against the canary, one row for each restart.
 	Restarts [][]float64 `json:"restarts"`
@@ -74,8 +86,9 @@ type Comparison struct {
 	Dirty bool `json:"dirty"`
 }
 
-// NewComparison starts with no evidence. Tolerances that make no sense are refused.
-func NewComparison(t Tolerances) (Comparison, error) {
+// NewComparison starts with no evidence, for a release of so many steps; more than
+// MaxSteps count as MaxSteps. Tolerances that make no sense are refused.
+func NewComparison(t Tolerances, steps int) (Comparison, error) {
 	if !(t.Tolerated > 0 && t.Tolerated <= 1000) || !(t.Unacceptable > passAlternatives[len(passAlternatives)-1] && t.Unacceptable <= 1000) {
 		return Comparison{}, fmt.Errorf("tolerances %v and %v: the first must be positive, the second more than 1.2, both at most 1000",
 			t.Tolerated, t.Unacceptable)
@@ -83,6 +96,7 @@ func NewComparison(t Tolerances) (Comparison, error) {
 	return Comparison{
 		Version:    StateVersion,
 		Tolerances: t,
+		Steps:      min(max(steps, 1), MaxSteps),
 		Restarts:   [][]float64{make([]float64, len(alternatives))},
 		Passing:    make([]float64, len(passAlternatives)),
 	}, nil
@@ -93,31 +107,36 @@ func (c *Comparison) Check() error {
 	if c.Version != StateVersion {
 		return fmt.Errorf("%w: version %d, want %d", ErrState, c.Version, StateVersion)
 	}
-	if _, err := NewComparison(c.Tolerances); err != nil {
+	if _, err := NewComparison(c.Tolerances, c.Steps); err != nil {
 		return fmt.Errorf("%w: %w", ErrState, err)
 	}
-	if n := len(c.Restarts); n < 1 || n > maxRestarts || len(c.Passing) != len(passAlternatives) || c.Windows < 0 {
+	if n := len(c.Restarts); c.Steps < 1 || c.Steps > MaxSteps || n < 1 || n > c.Steps || len(c.Passing) != len(passAlternatives) || c.Windows < 0 {
 		return fmt.Errorf("%w: %d restarts, %d pass alternatives", ErrState, n, len(c.Passing))
 	}
-	rows := append([][]float64{c.Passing, {c.MaxLogE, c.OddsUp, c.OddsDown}}, c.Restarts...)
-	for i, row := range rows {
-		if i >= 2 && len(row) != len(alternatives) {
+	for _, row := range c.Restarts {
+		if len(row) != len(alternatives) {
 			return fmt.Errorf("%w: %d alternatives", ErrState, len(row))
 		}
-		for _, v := range row {
-			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return fmt.Errorf("%w: %v", ErrState, v)
-			}
+		if err := checkFinite(row...); err != nil {
+			return err
 		}
 	}
-	return Window{Canary: c.Canary, Stable: c.Stable}.check()
+	if err := checkFinite(append([]float64{c.MaxLogE, c.OddsUp, c.OddsDown}, c.Passing...)...); err != nil {
+		return err
+	}
+	if err := (Window{Canary: c.Canary, Stable: c.Stable}).check(); err != nil {
+		return fmt.Errorf("%w: %w", ErrState, err)
+	}
+	return nil
 }
 
 // Restart collects evidence anew beside what there is, usually when a step begins: a
 // fault that shows only from then on need not first make up for a good past. It may
-// be decided from all that was seen before. A restart right after another is none.
+// be decided from all that was seen before. A restart right after another is none,
+// and neither is one more than there were steps planned: then the evidence that is
+// being collected goes on.
 func (c *Comparison) Restart() {
-	if !c.Dirty || len(c.Restarts) >= maxRestarts {
+	if !c.Dirty || len(c.Restarts) >= c.Steps {
 		return
 	}
 	c.Restarts = append(c.Restarts, make([]float64, len(alternatives)))
@@ -209,7 +228,7 @@ func (c *Comparison) Odds() (float64, bool) {
 }
 
 // LogE is the logarithm of the evidence against the canary.
-func (c *Comparison) LogE() float64 { return logWealth(c.Restarts) }
+func (c *Comparison) LogE() float64 { return logWealth(c.Restarts, c.Steps) }
 
 // E is the evidence against the canary: never infinite, 1 at the start.
 func (c *Comparison) E() float64 { return finite(c.LogE()) }

@@ -41,11 +41,11 @@ var scaleLengths = [...]int64{1, 12}
 const (
 	// A service of which little is known is assumed to have had one burst of this
 	// many requests, in one half, that nobody saw.
-	unseenBurst = 8
+	unseenBurst = 4
 	// The bound is this many standard errors above the estimate for the finest scale,
 	// and below it for coarser ones: those have few windows, and raise the bound only
 	// when they have a clear reason to.
-	errorsAbove = 1.0
+	errorsAbove = 0.5
 	errorsBelow = 1.0
 )
 

@@ -2,25 +2,47 @@ package sequential
 
 import "math"
 
-// maxRestarts bounds how often evidence is collected anew, and with it the state. A
-// later restart is left out: the evidence that is being collected goes on.
-const maxRestarts = 16
+// MaxSteps bounds how often evidence is collected anew, and with it the state.
+const MaxSteps = 16
 
-// restartWeight is the share of the bet that starts with the j-th restart, counted
-// from 0. The shares sum to 1 over all restarts that there may ever be, so nobody
-// needs to know in advance how many steps a release will have; and the first, in
-// which a bad canary usually shows itself, has half of it.
-func restartWeight(j int) float64 { return 1 / float64((j+1)*(j+2)) }
-
-// logWealth is log E for E = Σ_j w_j·mean_g exp(L[j][g]) + (what has not started yet).
-func logWealth(restarts [][]float64) float64 {
-	terms := make([]float64, 0, maxRestarts+1)
-	for j, l := range restarts {
-		terms = append(terms, math.Log(restartWeight(j))+logMean(l))
+// stepWeight is the share of the bet that starts with the j-th of several steps. The
+// first, in which a bad canary usually shows itself, has half of it.
+func stepWeight(j, steps int) float64 {
+	switch {
+	case steps == 1:
+		return 1
+	case j == 0:
+		return 0.6
+	default:
+		return 0.4 / float64(steps-1)
 	}
-	// Σ_{i>=j} 1/((i+1)(i+2)) = 1/(j+1)
-	terms = append(terms, -math.Log(float64(len(restarts)+1)))
-	return logSumExp(terms)
+}
+
+// logWealth is log E for E = Σ_j w_j·Σ_g v_g·exp(L[j][g]), where what has not been
+// started yet is as it was in the beginning, 1.
+func logWealth(restarts [][]float64, steps int) float64 {
+	var terms [MaxSteps + 1]float64
+	left := 1.0
+	for j, l := range restarts {
+		w := stepWeight(j, steps)
+		terms[j] = math.Log(w) + logMixture(l)
+		left -= w
+	}
+	n := len(restarts)
+	if n < steps && left > 0 {
+		terms[n] = math.Log(left)
+		n++
+	}
+	return logSumExp(terms[:n])
+}
+
+// logMixture is log Σ_g v_g·exp(L[g]), with the weights of the alternatives.
+func logMixture(l []float64) float64 {
+	var terms [len(alternatives)]float64
+	for g := range terms {
+		terms[g] = l[g] + logAlternativeWeights[g]
+	}
+	return logSumExp(terms[:])
 }
 
 func logMean(l []float64) float64 { return logSumExp(l) - math.Log(float64(len(l))) }
