@@ -5,12 +5,12 @@ import (
 	"math"
 )
 
-// The odds ratios that an OddsInterval knows of: from 1/64 to 1024, four to each
-// doubling.
+// The odds ratios that an OddsInterval knows of: from 1/32 to 512, eight to each
+// doubling. An interval gets no narrower than a few of their distances.
 const (
-	gridFrom      = -6
-	gridTo        = 10
-	gridPerDouble = 4
+	gridFrom      = -5
+	gridTo        = 9
+	gridPerDouble = 8
 	gridSize      = (gridTo-gridFrom)*gridPerDouble + 1
 )
 
