@@ -127,7 +127,7 @@ func negativeBinomial(mean, dispersion float64) []float64 {
 // TestFalseAlarmsStayBelowAlpha plays releases at the worst that is tolerated, with
 // weights that change, an outage and steps, and looks after every window.
 func TestFalseAlarmsStayBelowAlpha(t *testing.T) {
-	const releases, alpha = 3000, 0.1
+	const releases, alpha = 1000, 0.1
 	random := rand.New(rand.NewPCG(1, 2))
 	alarms := 0
 	for range releases {
