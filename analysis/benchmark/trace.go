@@ -88,15 +88,12 @@ func (t *trace) scrape(c *cell, i int) scrape {
 	return s
 }
 
-// roundLength is for how many windows pods are split in the same way.
-const roundLength = 12
-
 // split draws, now and then, half of the pods, for how much its error rate is off.
 func (t *trace) split(c *cell, i int) {
 	switch {
 	case c.uneven == 0:
 		t.left = 1
-	case i%roundLength == 0:
+	case i%sequential.HalvesKept == 0:
 		sum := 0.0
 		for _, i := range t.random.Perm(pods)[:pods/2] {
 			sum += t.rates[i]

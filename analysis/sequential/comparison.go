@@ -33,8 +33,7 @@ var (
 // Tolerances say what is worse: as odds ratios, which for rare errors are ratios of
 // error rates.
 type Tolerances struct {
-	// Tolerated is what the canary may be without being rolled back; at least 1 to
-	// have the guarantees of docs/statistics.md, usually 1.2.
+	// Tolerated is what the canary may be without being rolled back, usually 1.2.
 	Tolerated float64 `json:"tolerated"`
 	// Unacceptable is what the canary must be shown to be below in order to pass;
 	// more than 1.2, usually 2.

@@ -9,7 +9,9 @@ import (
 // Dispersion learns how bursty a service is: how many times larger the variance of
 // its bad requests is than if each were bad on its own. It looks at stable alone, by
 // splitting its pods at random into halves that cannot differ but by chance, for a
-// long time before the canary and while there is one. See Halves.
+// long time before the canary and while there is one. See Halves. The same halves are
+// kept for HalvesKept windows at least: what lasts for several windows shows only in
+// halves that do too.
 //
 // Nothing of the window that is being judged may be in it yet: ask for Bound, have
 // the Comparison observe, and only then Observe the halves. Then the exponents that
@@ -35,8 +37,11 @@ type DispersionScale struct {
 	VV float64 `json:"vv"`
 }
 
+// HalvesKept is for how many windows pods are to be split in the same way.
+const HalvesKept = 12
+
 // scaleLengths are the lengths of the scales, in windows.
-var scaleLengths = [...]int64{1, 12}
+var scaleLengths = [...]int64{1, HalvesKept}
 
 const (
 	// A service of which little is known is assumed to have had one burst of this
@@ -122,7 +127,9 @@ func (s *DispersionScale) estimate() (ratio, standardError float64) {
 	return ratio, math.Sqrt(max(0, spread)) / v
 }
 
-// Bound is the dispersion to judge the next window with: at least 1.
+// Bound is the dispersion to judge the next window with: at least 1. It is an estimate
+// with a margin, not a limit with a probability: what evidence is worth with bursts is
+// measured, see docs/statistics.md.
 func (d *Dispersion) Bound() float64 {
 	bound := 1.0
 	for i := range d.Scales {

@@ -97,8 +97,9 @@ func TestCertainWindowsSayNothing(t *testing.T) {
 	}
 }
 
-// TestMeansAreBracketed checks the bounds that the proofs in docs/statistics.md rest
-// on: for odds >= 1 the mean is between Cornfield's root and the binomial mean.
+// TestMeansAreBracketed checks the lemma of docs/statistics.md that says how far the
+// binomial form is from the exact one: for odds >= 1 the mean is between Cornfield's
+// root and the binomial mean.
 func TestMeansAreBracketed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		nc, ns := rapid.Int64Range(1, 80).Draw(t, "nc"), rapid.Int64Range(1, 80).Draw(t, "ns")

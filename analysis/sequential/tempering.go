@@ -6,15 +6,20 @@ import "math"
 // when bad requests come in bursts.
 //
 // Bursts are modelled as what they are: events that each make several requests of
-// one arm bad. Let dispersion be the ratio of variance to mean that they cause. The
-// widest tail that goes with a dispersion in this model is taken to be that of the
-// negative binomial distribution (bursts of logarithmic size), for which
+// one arm bad. Their number is Poisson distributed, and the mean of their squared sizes
+// divided by their mean size is at most dispersion. Then
 //
-//	log E exp(t·x) = mean · kappa(t),  kappa(t) = -log(1 - (dispersion-1)·(exp(t)-1)) / (dispersion-1)
+//	log E exp(t·x) <= mean · kappa(t)
+//	kappa(t) = (exp(dispersion·t) - 1) / dispersion                              for t <= 0
+//	kappa(t) = -log(1 - (dispersion-1)·(exp(t)-1)) / (dispersion-1)              for t >= 0
+//
+// The first holds whatever the sizes are, and is that of bursts of one size. For the
+// second, large bursts must not be more frequent than with sizes of the logarithmic
+// distribution, which make counts negative binomial: no bound holds for any tail.
 //
 // The ratio's logarithm is a·x_c + b·x_s in windows of few bad requests, with a and b
 // as below; raised to the power e its expected value is at most 1, whatever the error
-// rate is and does, if and only if
+// rate is and does, if
 //
 //	theta·kappa(e·a) + (1-theta)·kappa(e·b) <= 0,  theta = odds·n_c / (odds·n_c + n_s)
 //
@@ -56,9 +61,12 @@ const maxNewtonSteps = 40
 // largestArgument keeps a little away from where kappa becomes infinite.
 func largestArgument(delta float64) float64 { return math.Log1p(0.98 / delta) }
 
-// kappa is the function above, and its derivative.
+// kappa is the function above for a dispersion of 1 + delta, and its derivative.
 func kappa(t, delta float64) (value, slope float64) {
+	if t < 0 {
+		u := math.Expm1((1 + delta) * t)
+		return u / (1 + delta), 1 + u
+	}
 	u := math.Expm1(t)
-	rest := 1 - delta*u
-	return -math.Log1p(-delta*u) / delta, (1 + u) / rest
+	return -math.Log1p(-delta*u) / delta, (1 + u) / (1 - delta*u)
 }
