@@ -227,7 +227,9 @@ func (c *Comparison) Odds() (float64, bool) {
 }
 
 // LogE is the logarithm of the evidence against the canary.
-func (c *Comparison) LogE() float64 { return logWealth(c.Restarts, c.Steps) }
+func (c *Comparison) LogE() float64 {
+	return logWealth(len(c.Restarts), c.Steps, func(j int) float64 { return logMixture(c.Restarts[j]) })
+}
 
 // E is the evidence against the canary: never infinite, 1 at the start.
 func (c *Comparison) E() float64 { return finite(c.LogE()) }

@@ -1,7 +1,6 @@
 package sequential
 
 import (
-	"encoding/json"
 	"errors"
 	"math"
 	"math/rand/v2"
@@ -71,95 +70,6 @@ func TestEvidenceIsWorthOneUnderTheNull(t *testing.T) {
 			t.Fatalf("%+v: worth %v for passing when worse", w, e)
 		}
 	})
-}
-
-// logarithmic, geometric and fixed are sizes of bursts with a given dispersion, which
-// is the mean of their squares divided by their mean.
-func logarithmic(dispersion float64) func(size int) float64 {
-	q := 1 - 1/dispersion
-	return func(size int) float64 { return -math.Pow(q, float64(size)) / float64(size) / math.Log(1-q) }
-}
-
-func geometric(dispersion float64) func(size int) float64 {
-	p := 2 / (dispersion + 1)
-	return func(size int) float64 { return p * math.Pow(1-p, float64(size-1)) }
-}
-
-func fixed(dispersion float64) func(size int) float64 {
-	return func(size int) float64 {
-		if float64(size) == dispersion {
-			return 1
-		}
-		return 0
-	}
-}
-
-// compound has the probabilities of 0, 1, 2, ... bad requests while they matter, by
-// Panjer's recursion.
-func compound(mean float64, size func(int) float64) []float64 {
-	const most = 150
-	average := 0.0
-	for i := 1; i <= 10*most; i++ {
-		average += float64(i) * size(i)
-	}
-	causes := mean / average
-	p := []float64{math.Exp(-causes)}
-	for n := 1; n < most; n++ {
-		sum := 0.0
-		for i := 1; i <= n; i++ {
-			sum += float64(i) * size(i) * p[n-i]
-		}
-		p = append(p, causes/float64(n)*sum)
-		if float64(n) > mean+10 && p[n] < 1e-11 && p[n-1] < 1e-11 && p[n-2] < 1e-11 {
-			break
-		}
-	}
-	return p
-}
-
-// TestBurstsGainNothing sums over all outcomes of the bad requests of both arms, with
-// different error rates and sizes of bursts: tempered evidence is worth at most 1. The
-// exact distribution of few bad requests among ten million is left out: hence 1e-4.
-func TestBurstsGainNothing(t *testing.T) {
-	for _, c := range []struct {
-		name       string
-		size       func(float64) func(int) float64
-		dispersion float64
-	}{
-		{"logarithmic", logarithmic, 1.05},
-		{"logarithmic", logarithmic, 3},
-		{"logarithmic", logarithmic, 5},
-		{"geometric", geometric, 5},
-		{"fixed", fixed, 3},
-	} {
-		for _, weight := range []float64{0.01, 0.1, 0.5} {
-			for _, mean := range []float64{0.5, 5} { // bad requests of both
-				for g, e := range worthOfBursts(weight, mean, c.dispersion, c.size(c.dispersion)) {
-					if e > 1+1e-4 {
-						t.Errorf("%s %v, weight %v, mean %v: worth %v at %v", c.name, c.dispersion, weight, mean, e, alternatives[g])
-					}
-				}
-			}
-		}
-	}
-}
-
-func worthOfBursts(weight, mean, dispersion float64, size func(int) float64) (worth [len(alternatives)]float64) {
-	const n, null = 10_000_000, 1.2
-	canary, stable := math.Round(n*weight), math.Round(n*(1-weight))
-	theta := null * canary / (null*canary + stable)
-	for xc, a := range compound(mean*theta, size) {
-		for xs, b := range compound(mean*(1-theta), size) {
-			var against [len(alternatives)]float64
-			var pass [len(passAlternatives)]float64
-			w := Window{Canary: Counts{int64(canary), int64(xc)}, Stable: Counts{int64(stable), int64(xs)}}
-			increments(w, DefaultTolerances(), dispersion, &against, &pass)
-			for g := range worth {
-				worth[g] += a * b * math.Exp(against[g])
-			}
-		}
-	}
-	return worth
 }
 
 // TestFalseAlarmsStayBelowAlpha plays releases at the worst that is tolerated, with
@@ -291,61 +201,6 @@ func TestMoreBadRequestsAreMoreEvidence(t *testing.T) {
 	})
 }
 
-// TestRestoredStateGoesOnIdentically writes and reads the state after every window.
-func TestRestoredStateGoesOnIdentically(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		steps := rapid.IntRange(1, 5).Draw(t, "steps")
-		kept := newComparison(t, steps)
-		restored := kept
-		roundTrip(t, &restored)
-		keptBursts, restoredBursts := NewDispersion(), NewDispersion()
-		for range rapid.IntRange(1, 12).Draw(t, "windows") {
-			w, restart := drawMargins(t, 5000), rapid.Bool().Draw(t, "restart")
-			if restart {
-				kept.Restart()
-			}
-			if err := kept.Observe(w, keptBursts.Bound()); err != nil {
-				t.Fatal(err)
-			}
-			if err := keptBursts.Observe(w.Stable, w.Canary); err != nil {
-				t.Fatal(err)
-			}
-			roundTrip(t, &restored)
-			roundTrip(t, &restoredBursts)
-			if err := errors.Join(restored.Check(), restoredBursts.Check()); err != nil {
-				t.Fatal(err)
-			}
-			if restart {
-				restored.Restart()
-			}
-			if err := restored.Observe(w, restoredBursts.Bound()); err != nil {
-				t.Fatal(err)
-			}
-			if err := restoredBursts.Observe(w.Stable, w.Canary); err != nil {
-				t.Fatal(err)
-			}
-			if kept.LogE() != restored.LogE() || kept.LogPass() != restored.LogPass() {
-				t.Fatalf("%v and %v", kept.LogE(), restored.LogE())
-			}
-		}
-		if diff := cmp.Diff(kept, restored); diff != "" {
-			t.Fatal(diff)
-		}
-	})
-}
-
-func roundTrip[T any](t tester, state *T) {
-	text, err := json.Marshal(state)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var read T
-	if err := json.Unmarshal(text, &read); err != nil {
-		t.Fatal(err)
-	}
-	*state = read
-}
-
 // TestOrderOfWindowsDoesNotMatter, and neither do windows in which nothing happened.
 func TestOrderOfWindowsDoesNotMatter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -464,26 +319,6 @@ func TestOddsAreNotConfoundedByWeights(t *testing.T) {
 	}
 }
 
-func TestDamagedStateIsRefused(t *testing.T) {
-	for name, damage := range map[string]func(*Comparison){
-		"version":      func(c *Comparison) { c.Version = 2 },
-		"no rows":      func(c *Comparison) { c.Restarts = nil },
-		"short row":    func(c *Comparison) { c.Restarts[0] = c.Restarts[0][:3] },
-		"not a number": func(c *Comparison) { c.Restarts[0][1] = math.NaN() },
-		"infinite":     func(c *Comparison) { c.Passing[0] = math.Inf(1) },
-		"pass":         func(c *Comparison) { c.Passing = nil },
-		"steps":        func(c *Comparison) { c.Steps = 0 },
-		"tolerances":   func(c *Comparison) { c.Tolerances.Tolerated = 0 },
-		"counts":       func(c *Comparison) { c.Canary.Bad = 1 },
-	} {
-		c := newComparison(t, 3)
-		damage(&c)
-		if err := c.Check(); !errors.Is(err, ErrState) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
 func TestTolerancesThatMakeNoSense(t *testing.T) {
 	for _, tolerances := range []Tolerances{
 		{}, {Tolerated: -1, Unacceptable: 2}, {Tolerated: 1.2, Unacceptable: 1.2},
@@ -493,27 +328,4 @@ func TestTolerancesThatMakeNoSense(t *testing.T) {
 			t.Errorf("%+v", tolerances)
 		}
 	}
-}
-
-// FuzzComparison looks for counts that break anything.
-func FuzzComparison(f *testing.F) {
-	f.Add(int64(100), int64(3), int64(1000), int64(10), 1.5)
-	f.Add(int64(1e9), int64(1e9), int64(1e9), int64(0), 1.0)
-	f.Add(int64(1), int64(1), int64(1e12), int64(1e12), math.Inf(1))
-	f.Fuzz(func(t *testing.T, nc, xc, ns, xs int64, dispersion float64) {
-		c, o := newComparison(t, 2), NewOddsInterval()
-		w := Window{Canary: Counts{nc, xc}, Stable: Counts{ns, xs}}
-		err := c.Observe(w, dispersion)
-		if other := o.Observe(w, dispersion); (err == nil) != (other == nil) {
-			t.Fatalf("%v, %v", err, other)
-		}
-		requireSound(t, &c, &o)
-		traffic := Traffic{CanaryPerSecond: float64(nc), StablePerSecond: float64(ns)}
-		for _, next := range []Forecast{c.ForecastPass(0.05, dispersion, traffic), c.ForecastRollBack(0.01, dispersion, traffic)} {
-			if !(next.Requests >= 0) || math.IsInf(next.Requests, 0) || next.After < 0 {
-				t.Fatalf("%+v", next)
-			}
-		}
-		_, _ = c.Seen("error", 0.01, &o), c.Missing(0.01, 0.05, dispersion, traffic)
-	})
 }

@@ -6,7 +6,7 @@ import "math"
 const MaxSteps = 16
 
 // stepWeight is the share of the bet that starts with the j-th of several steps. The
-// first, in which a bad canary usually shows itself, has half of it.
+// first, in which a bad canary usually shows itself, has most of it.
 func stepWeight(j, steps int) float64 {
 	switch {
 	case steps == 1:
@@ -18,17 +18,17 @@ func stepWeight(j, steps int) float64 {
 	}
 }
 
-// logWealth is log E for E = Σ_j w_j·Σ_g v_g·exp(L[j][g]), where what has not been
-// started yet is as it was in the beginning, 1.
-func logWealth(restarts [][]float64, steps int) float64 {
+// logWealth is log Σ_j w_j·E_j over all steps, of which some have begun; those that
+// have not are as they were in the beginning, 1.
+func logWealth(begun, steps int, logE func(j int) float64) float64 {
 	var terms [MaxSteps + 1]float64
 	left := 1.0
-	for j, l := range restarts {
+	for j := range begun {
 		w := stepWeight(j, steps)
-		terms[j] = math.Log(w) + logMixture(l)
+		terms[j] = math.Log(w) + logE(j)
 		left -= w
 	}
-	n := len(restarts)
+	n := begun
 	if n < steps && left > 0 {
 		terms[n] = math.Log(left)
 		n++

@@ -120,18 +120,7 @@ func (l *Level) mixture() betaBinomial {
 // LogE is the logarithm of the evidence that the limit is exceeded.
 func (l *Level) LogE() float64 {
 	m := l.mixture()
-	var terms [MaxSteps + 1]float64
-	left, n := 1.0, len(l.Restarts)
-	for j, s := range l.Restarts {
-		w := stepWeight(j, l.Steps)
-		terms[j] = math.Log(w) + m.logMixture(s.Bad, s.Good)
-		left -= w
-	}
-	if n < l.Steps && left > 0 {
-		terms[n] = math.Log(left)
-		n++
-	}
-	return logSumExp(terms[:n])
+	return logWealth(len(l.Restarts), l.Steps, func(j int) float64 { return m.logMixture(l.Restarts[j].Bad, l.Restarts[j].Good) })
 }
 
 // E is the evidence that the limit is exceeded: never infinite, 1 at the start.
