@@ -17,14 +17,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/envtest"
 )
 
-var apiServer = envtest.Shared{CRDs: func() ([]string, error) {
-	sluice, err := envtest.SluiceCRDs()
-	if err != nil {
-		return nil, err
-	}
-	istio, err := envtest.IstioCRDs()
-	return []string{sluice, istio}, err
-}}
+var apiServer = envtest.Shared{CRDs: envtest.AllCRDs}
 
 func TestMain(m *testing.M) { os.Exit(apiServer.Run(m)) }
 

@@ -48,20 +48,20 @@ func TestFieldsOfALaterIstioSurvive(t *testing.T) {
 	m := newMeshOn(t, envtest.Start(t, laterCRDs(t)), subsets(named("checkout")), futureDestinationRule, futureVirtualService)
 	before := m.foreign()
 	for what, value := range map[string]any{
-		"VirtualService":  at(m.get("VirtualService", "checkout").Object, "spec", "http", 0, "route", 0, "destination", "future"),
-		"DestinationRule": at(m.get("DestinationRule", "checkout").Object, "spec", "subsets", 0, "future"),
+		"VirtualService":  at(m.Get("VirtualService", "checkout").Object, "spec", "http", 0, "route", 0, "destination", "future"),
+		"DestinationRule": at(m.Get("DestinationRule", "checkout").Object, "spec", "subsets", 0, "future"),
 	} {
 		if value != 1.25 {
 			t.Fatalf("%s: the API server does not keep unknown fields: %v", what, value)
 		}
 	}
-	m.mustApply("a", "b", 30)
-	m.mustApply("b", "b", 100)
+	m.MustApply("a", "b", 30)
+	m.MustApply("b", "b", 100)
 	m.wantWeights("checkout", 0, 0, 100)
 	if diff := cmp.Diff(before, m.foreign()); diff != "" {
 		t.Errorf("applied (-before +after):\n%s", diff)
 	}
-	if err := m.router.Release(t.Context(), m.target); err != nil {
+	if err := m.Router.Release(t.Context(), m.Target); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(before, m.foreign()); diff != "" {
