@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/client-go/discovery"
@@ -10,6 +11,7 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/sluice-dev/sluice/trafficrouting/gatewayapi"
 	"github.com/sluice-dev/sluice/trafficrouting/istio"
 	"github.com/sluice-dev/sluice/trafficrouting/mux"
 )
@@ -25,7 +27,7 @@ func (o *options) routers(mgr ctrl.Manager, config *rest.Config) (*mux.Router, [
 	if err != nil {
 		return nil, nil, fmt.Errorf("setting up discovery: %w", err)
 	}
-	installed, err := mux.Discover(kinds, mgr.GetScheme(), istio.Kinds()...)
+	installed, err := mux.Discover(kinds, mgr.GetScheme(), slices.Concat(istio.Kinds(), gatewayapi.Kinds())...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -38,6 +40,7 @@ func (o *options) routers(mgr ctrl.Manager, config *rest.Config) (*mux.Router, [
 	c := installed.Client(mgr.GetClient())
 	return mux.New(
 		istio.Backend(c, istio.WithClusterDomain(o.clusterDomain)),
+		gatewayapi.Backend(c),
 	), installed.Kinds(), nil
 }
 

@@ -32,6 +32,7 @@ import (
 	"github.com/sluice-dev/sluice/controllers/analysisrun"
 	"github.com/sluice-dev/sluice/controllers/handover"
 	"github.com/sluice-dev/sluice/controllers/rollout"
+	"github.com/sluice-dev/sluice/trafficrouting/gatewayapi"
 	"github.com/sluice-dev/sluice/trafficrouting/istio"
 	"github.com/sluice-dev/sluice/trafficrouting/mux"
 )
@@ -149,6 +150,7 @@ func newScheme() (*runtime.Scheme, error) {
 		clientgoscheme.AddToScheme(scheme),
 		v1alpha1.AddToScheme(scheme),
 		istio.AddToScheme(scheme),
+		gatewayapi.AddToScheme(scheme),
 	); err != nil {
 		return nil, fmt.Errorf("building the scheme: %w", err)
 	}

@@ -61,6 +61,8 @@ type Namespace struct {
 // a document stands for its name.
 func New(t testing.TB, config *rest.Config, scheme *runtime.Scheme, documents ...string) *Namespace {
 	t.Helper()
+	config = rest.CopyConfig(config)
+	config.QPS = -1 // Tests wait for no limit of their own.
 	admin, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
 	if err != nil {
 		t.Fatal(err)
