@@ -16,10 +16,6 @@ import (
 	"github.com/sluice-dev/sluice/trafficrouting/mux"
 )
 
-// kindsPeriod is how often kinds of routing objects that the cluster does not have
-// are looked for.
-const kindsPeriod = 30 * time.Second
-
 // routers makes the routers, over what the cluster has of their kinds. When it gets
 // more of them, the manager stops with mux.ErrKindsAdded.
 func (o *options) routers(mgr ctrl.Manager, config *rest.Config) (*mux.Router, []mux.Kind, error) {
@@ -32,9 +28,9 @@ func (o *options) routers(mgr ctrl.Manager, config *rest.Config) (*mux.Router, [
 		return nil, nil, err
 	}
 	for _, gvk := range installed.Missing() {
-		ctrl.Log.Info("The cluster does not have a kind of routing objects", "kind", gvk.String(), "askedAgainEvery", kindsPeriod.String())
+		ctrl.Log.Info("The cluster does not have a kind of routing objects", "kind", gvk.String(), "lookedForEvery", o.discoveryInterval.String())
 	}
-	if err := mgr.Add(kindsWatch{installed, kinds}); err != nil {
+	if err := mgr.Add(kindsWatch{installed, kinds, max(o.discoveryInterval, time.Second)}); err != nil {
 		return nil, nil, fmt.Errorf("adding the watch for new kinds: %w", err)
 	}
 	c := installed.Client(mgr.GetClient())
@@ -48,11 +44,12 @@ func (o *options) routers(mgr ctrl.Manager, config *rest.Config) (*mux.Router, [
 type kindsWatch struct {
 	installed *mux.Installed
 	discovery mux.Discovery
+	every     time.Duration
 }
 
 // Start implements manager.Runnable.
 func (w kindsWatch) Start(ctx context.Context) error {
-	return w.installed.Await(ctx, w.discovery, kindsPeriod, clock.RealClock{})
+	return w.installed.Await(ctx, w.discovery, w.every, clock.RealClock{})
 }
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable: a replica that

@@ -59,6 +59,11 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	return serve(ctx, config, o)
+}
+
+// serve is run in a cluster.
+func serve(ctx context.Context, config *rest.Config, o options) error {
 	api := &contact{clock: clock.RealClock{}, recovery: o.recoveryTime}
 	config.Wrap(api.wrap)
 	scheme, err := newScheme()
