@@ -93,15 +93,19 @@ func blank(o map[string]any, r *v1alpha1.Rollout, kind, name string) {
 
 func blankWeights(spec map[string]any, ref v1alpha1.IstioVirtualService, istio *v1alpha1.IstioTraffic) {
 	for _, h := range children(spec, "http") {
-		name, _ := h["name"].(string)
-		if !managed(ref, name) {
+		var typed httpRoute
+		typed.Name, _ = h["name"].(string)
+		for _, d := range children(h, "route") {
+			var to destination
+			to.Destination.Host, _ = child(d, "destination")["host"].(string)
+			to.Destination.Subset, _ = child(d, "destination")["subset"].(string)
+			typed.Route = append(typed.Route, to)
+		}
+		if !managed(ref, typed, istio) {
 			continue
 		}
-		for _, d := range children(h, "route") {
-			var typed destination
-			typed.Destination.Host, _ = child(d, "destination")["host"].(string)
-			typed.Destination.Subset, _ = child(d, "destination")["subset"].(string)
-			if isDestination(typed, istio, true) || isDestination(typed, istio, false) {
+		for i, d := range children(h, "route") {
+			if isDestination(typed.Route[i], istio, true) || isDestination(typed.Route[i], istio, false) {
 				delete(d, "weight")
 			}
 		}

@@ -138,7 +138,7 @@ func (w world) splitOf(r *v1alpha1.Rollout) (s split, ok bool) {
 		}
 		found := 0
 		for _, h := range vs.Spec.HTTP {
-			if !managed(ref, h.Name) {
+			if !managed(ref, h, istio) {
 				continue
 			}
 			found++
@@ -156,8 +156,15 @@ func (s split) gives(weight int32) bool {
 	return !slices.ContainsFunc(s.routes, func(r route) bool { return r.canary != weight })
 }
 
-func managed(ref v1alpha1.IstioVirtualService, name string) bool {
-	return len(ref.Routes) == 0 || slices.Contains(ref.Routes, name)
+// managed reports whether a route is one to weigh: named, or without names one that
+// has one of the two destinations.
+func managed(ref v1alpha1.IstioVirtualService, h httpRoute, istio *v1alpha1.IstioTraffic) bool {
+	if len(ref.Routes) > 0 {
+		return slices.Contains(ref.Routes, h.Name)
+	}
+	return slices.ContainsFunc(h.Route, func(d destination) bool {
+		return isDestination(d, istio, true) || isDestination(d, istio, false)
+	})
 }
 
 func readRoute(object string, h httpRoute, istio *v1alpha1.IstioTraffic) route {

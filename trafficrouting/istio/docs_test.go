@@ -25,7 +25,7 @@ func TestTheDocumentedYAMLWorks(t *testing.T) {
 		if err := yaml.Unmarshal([]byte(block), &parsed); err != nil {
 			t.Errorf("%v in:\n%s", err, block)
 		}
-		if !strings.Contains(block, "kind: Rollout") {
+		if !strings.Contains(block, "\nkind: Rollout\n") {
 			continue
 		}
 		tried++
