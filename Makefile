@@ -58,7 +58,7 @@ e2e: build ## Run the end-to-end suites on a local cluster, under live traffic.
 	@echo "==> e2e: finding the local cluster's programs"
 	@$(GO) run ./internal/localcluster/cmd/build >/dev/null
 	@echo "==> e2e: go test -tags e2e ./internal/localcluster/... ./e2e/..."
-	@$(GO) test -tags e2e -count=1 -timeout 40m -v -p 1 ./internal/localcluster/... ./e2e/... $(ARGS)
+	@SLUICE_GATEWAY_CRDS=$$(internal/tools/gateway-crds.sh) $(GO) test -tags e2e -count=1 -timeout 40m -v -p 1 ./internal/localcluster/... ./e2e/... $(ARGS)
 
 .PHONY: bench
 bench: build ## Measure on a local cluster: reaction times, fleets, idle cost, restarts.

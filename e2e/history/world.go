@@ -63,6 +63,10 @@ func older(a, b *v1alpha1.Rollout) bool {
 
 // overlap reports whether two Rollouts name the same routing object.
 func overlap(a, b *v1alpha1.Rollout) bool {
+	if g := a.Spec.Traffic.GatewayAPI; g != nil {
+		return routesBy(b, KindService, g.Services.Stable) || routesBy(b, KindService, g.Services.Canary) ||
+			slices.ContainsFunc(g.Routes, func(ref v1alpha1.GatewayAPIRoute) bool { return routesBy(b, string(ref.Kind), ref.Name) })
+	}
 	istio := a.Spec.Traffic.Istio
 	if istio == nil {
 		return false
@@ -122,6 +126,9 @@ type route struct {
 // splitOf reads the routing of a Rollout; ok is false while an object, a route or
 // a destination of it is missing.
 func (w world) splitOf(r *v1alpha1.Rollout) (s split, ok bool) {
+	if g := r.Spec.Traffic.GatewayAPI; g != nil {
+		return w.gatewaySplit(r.Namespace, g)
+	}
 	istio := r.Spec.Traffic.Istio
 	if istio == nil {
 		return split{}, false
@@ -262,6 +269,9 @@ func (s split) revisions() []string {
 
 // routesBy reports whether an object is one of a Rollout's routing objects.
 func routesBy(r *v1alpha1.Rollout, kind, name string) bool {
+	if g := r.Spec.Traffic.GatewayAPI; g != nil {
+		return gatewayRoutesBy(g, kind, name)
+	}
 	istio := r.Spec.Traffic.Istio
 	if istio == nil {
 		return false
