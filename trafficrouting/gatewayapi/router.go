@@ -131,7 +131,8 @@ func (r *Router) readRoute(ctx context.Context, found *edit.Routing, namespace s
 	found.Objects = append(found.Objects, editable(obj, rules))
 	seen := evidenceOf(obj)
 	if seen.refusal != "" {
-		found.Note(trafficrouting.Problemf(v1alpha1.ReasonRouteNotAccepted, "%s %s %s", kindOf(sel.ref), key, seen.refusal))
+		found.Refusals = append(found.Refusals,
+			trafficrouting.Problemf(v1alpha1.ReasonRouteNotAccepted, "%s %s %s", kindOf(sel.ref), key, seen.refusal))
 	}
 	return seen.programmed
 }

@@ -63,7 +63,7 @@ func TestAWriteIsProgrammedWhenTheControllerSaysSo(t *testing.T) {
 		t.Errorf("observed %+v", state)
 	}
 	// An abort is written all the same.
-	onserver.WantProblem(t, g.Apply("a", "b", 0), v1alpha1.ReasonRouteNotAccepted, "example.com/gateway")
+	g.MustApply("a", "b", 0)
 	g.wantWeights("HTTPRoute", "checkout", 1, 100, 0)
 }
 

@@ -18,6 +18,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
+// firstWait is how long Await waits before it asks for the first time.
+const firstWait = time.Second
+
 // ErrKindsAdded says that the cluster has a kind that it did not have before.
 var ErrKindsAdded = errors.New("the cluster has new kinds of routing objects")
 
@@ -109,21 +112,22 @@ func (i *Installed) Missing() []schema.GroupVersionKind {
 }
 
 // Await returns ErrKindsAdded as soon as the cluster has one of the kinds that were
-// missing, and nil when ctx ends. It asks the cluster once in each period, unless
+// missing, and nil when ctx ends. It asks the cluster once in each period, and more
+// often at first, when the cluster itself may just have started; not at all if
 // nothing is missing. While the cluster does not answer, it goes on asking.
-func (i *Installed) Await(ctx context.Context, d Discovery, every time.Duration, c clock.WithTicker) error {
+func (i *Installed) Await(ctx context.Context, d Discovery, every time.Duration, c clock.Clock) error {
 	missing := i.Missing()
 	if len(missing) == 0 {
 		<-ctx.Done()
 		return nil
 	}
-	ticker := c.NewTicker(every)
-	defer ticker.Stop()
-	for {
+	for wait := min(firstWait, every); ; wait = min(2*wait, every) {
+		timer := c.NewTimer(wait)
 		select {
 		case <-ctx.Done():
+			timer.Stop()
 			return nil
-		case <-ticker.C():
+		case <-timer.C():
 		}
 		found, err := discover(d, missing)
 		if err != nil {

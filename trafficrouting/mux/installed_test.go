@@ -181,7 +181,7 @@ func TestAwait(t *testing.T) {
 		case <-deadline:
 			t.Fatal("the kind was not found")
 		default:
-			clock.Step(time.Minute) // A tick that nobody took is dropped.
+			clock.Step(time.Minute) // The last step may have been one too early.
 		}
 	}
 }

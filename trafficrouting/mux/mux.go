@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/trafficrouting"
 )
@@ -68,7 +70,8 @@ func (r *Router) Apply(ctx context.Context, t trafficrouting.Target, s trafficro
 func (r *Router) Release(ctx context.Context, t trafficrouting.Target) error {
 	b, err := r.backend(t.Traffic)
 	if err != nil {
-		return nil //nolint:nilerr // it would keep a Rollout from ever being deleted
+		log.FromContext(ctx).Info("No routing can be given back", "cause", err.Error())
+		return nil // An error would keep the Rollout from ever being deleted.
 	}
 	return b.Router.Release(ctx, t)
 }

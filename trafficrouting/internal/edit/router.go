@@ -39,8 +39,7 @@ var _ trafficrouting.Router = (*Router)(nil)
 // each object through the client.
 func (r *Router) Observe(ctx context.Context, t trafficrouting.Target) (trafficrouting.State, error) {
 	found := r.Read(ctx, t)
-	found.checkShares()
-	return found.state(), found.err()
+	return found.state(), errors.Join(found.err(), found.unusable())
 }
 
 // Apply implements trafficrouting.Router. Errors that are conflicts pass with a

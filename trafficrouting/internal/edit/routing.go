@@ -18,6 +18,9 @@ type Routing struct {
 	Objects []Object
 	// Programmed says whether the data plane follows; empty means unknown.
 	Programmed trafficrouting.Programmed
+	// Refusals are problems that keep the data plane from following, and nobody from
+	// writing: Observe alone tells of them.
+	Refusals []error
 
 	problems, failures []error
 }
@@ -94,15 +97,18 @@ func (r *Routing) state() trafficrouting.State {
 	return state
 }
 
-// checkShares makes a problem of each route whose weights are too small to share.
-func (r *Routing) checkShares() {
+// unusable returns what keeps the routing from being used, whether or not it could
+// be written: refusals, and routes whose weights are too small to share.
+func (r *Routing) unusable() error {
+	errs := slices.Clone(r.Refusals)
 	for _, o := range r.Objects {
 		for _, route := range o.Routes {
 			if route.coarse() {
-				r.problems = append(r.problems, route.indivisible())
+				errs = append(errs, route.indivisible())
 			}
 		}
 	}
+	return errors.Join(errs...)
 }
 
 func (r Route) indivisible() error {

@@ -61,6 +61,9 @@ func KindBySpec(obj client.Object, kind string) mux.Kind {
 		RefOf: func(obj client.Object) trafficrouting.Ref {
 			return trafficrouting.Ref{Kind: kind, Namespace: obj.GetNamespace(), Name: obj.GetName()}
 		},
-		Changed: func(before, after client.Object) bool { return before.GetGeneration() != after.GetGeneration() },
+		Changed: func(before, after client.Object) bool {
+			// Of two updates that came as one, the first may have been a deletion.
+			return before.GetGeneration() != after.GetGeneration() || before.GetUID() != after.GetUID()
+		},
 	}
 }
