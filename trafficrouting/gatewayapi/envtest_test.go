@@ -7,6 +7,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
@@ -30,7 +31,12 @@ type gateway struct{ *onserver.Namespace }
 // YAML documents.
 func newGateway(t *testing.T, routes []v1alpha1.GatewayAPIRoute, documents ...string) *gateway {
 	t.Helper()
-	g := &gateway{onserver.New(t, apiServer.Config(t), newScheme(t), append([]string{stableService, canaryService}, documents...)...)}
+	return newGatewayOn(t, apiServer.Config(t), routes, documents...)
+}
+
+func newGatewayOn(t *testing.T, config *rest.Config, routes []v1alpha1.GatewayAPIRoute, documents ...string) *gateway {
+	t.Helper()
+	g := &gateway{onserver.New(t, config, newScheme(t), append([]string{stableService, canaryService}, documents...)...)}
 	g.Target.Traffic.GatewayAPI = &v1alpha1.GatewayAPITraffic{
 		Routes:   routes,
 		Services: v1alpha1.GatewayAPIServices{Stable: "checkout", Canary: "checkout-canary"},
