@@ -44,11 +44,12 @@ generate: ## Write generated files: deep copies, apply configurations, CustomRes
 
 .PHONY: test
 test: ## Run unit tests, and tests against a real API server (built the first time, about 10 minutes).
-	@echo "==> test: finding etcd, kube-apiserver, kustomize and Istio's CustomResourceDefinitions"
+	@echo "==> test: finding etcd, kube-apiserver, kustomize and CustomResourceDefinitions"
 	@internal/tools/ensure.sh kustomize >/dev/null; \
 	KUBEBUILDER_ASSETS=$$($(GO) run ./internal/localcluster/cmd/build -assets); \
 	SLUICE_ISTIO_CRDS=$$(internal/tools/istio-crds.sh); \
-	export KUBEBUILDER_ASSETS SLUICE_ISTIO_CRDS; \
+	SLUICE_GATEWAY_CRDS=$$(internal/tools/gateway-crds.sh); \
+	export KUBEBUILDER_ASSETS SLUICE_ISTIO_CRDS SLUICE_GATEWAY_CRDS; \
 	echo "==> test: go test $(or $(ARGS),./...)"; \
 	$(GO) test -timeout 20m $(or $(ARGS),./...)
 
@@ -57,7 +58,7 @@ e2e: build ## Run the end-to-end suites on a local cluster, under live traffic.
 	@echo "==> e2e: finding the local cluster's programs"
 	@$(GO) run ./internal/localcluster/cmd/build >/dev/null
 	@echo "==> e2e: go test -tags e2e ./internal/localcluster/... ./e2e/..."
-	@$(GO) test -tags e2e -count=1 -timeout 40m -v -p 1 ./internal/localcluster/... ./e2e/... $(ARGS)
+	@SLUICE_GATEWAY_CRDS=$$(internal/tools/gateway-crds.sh) $(GO) test -tags e2e -count=1 -timeout 40m -v -p 1 ./internal/localcluster/... ./e2e/... $(ARGS)
 
 .PHONY: bench
 bench: build ## Measure on a local cluster: reaction times, fleets, idle cost, restarts.

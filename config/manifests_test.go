@@ -17,14 +17,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/envtest"
 )
 
-var apiServer = envtest.Shared{CRDs: func() ([]string, error) {
-	sluice, err := envtest.SluiceCRDs()
-	if err != nil {
-		return nil, err
-	}
-	istio, err := envtest.IstioCRDs()
-	return []string{sluice, istio}, err
-}}
+var apiServer = envtest.Shared{CRDs: envtest.AllCRDs}
 
 func TestMain(m *testing.M) { os.Exit(apiServer.Run(m)) }
 
@@ -125,7 +118,7 @@ func TestSamplesAreAccepted(t *testing.T) {
 			t.Errorf("%s %s: %v", u.GetKind(), u.GetName(), err)
 		}
 	}
-	for kind, want := range map[string]int{"Rollout": 2, "VirtualService": 2, "DestinationRule": 1, "MetricProvider": 1, "RolloutAction": 5} {
+	for kind, want := range map[string]int{"Rollout": 3, "VirtualService": 2, "DestinationRule": 1, "HTTPRoute": 1, "MetricProvider": 1, "RolloutAction": 5} {
 		if seen[kind] != want {
 			t.Errorf("samples have %d objects of kind %s, want %d", seen[kind], kind, want)
 		}

@@ -228,8 +228,11 @@ func applied(ctx context.Context, a *v1alpha1.RolloutAction) {
 	}).Should(BeTrue(), "action %s: %v", a.Name, a.Status.Conditions)
 }
 
-// weight reads the canary destination's weight from the VirtualService.
+// weight reads the canary destination's weight from the VirtualService, or the route.
 func (s *service) weight(ctx context.Context) (int32, error) {
+	if s.Route != "" {
+		return s.routeWeight(ctx)
+	}
 	vs := &istionetworking.VirtualService{}
 	if err := kube.Get(ctx, s.key(), vs); err != nil {
 		return 0, err

@@ -22,6 +22,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/e2e/history"
@@ -138,6 +139,7 @@ func startCluster(ctx context.Context) {
 	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
 	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
 	Expect(istionetworking.AddToScheme(scheme)).To(Succeed())
+	Expect(gatewayv1.Install(scheme)).To(Succeed())
 	kube, err = client.New(cluster.AdminConfig(), client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
 	audit, checker = history.OpenAudit(auditPath), history.New()
@@ -173,7 +175,7 @@ func startReplica(ctx context.Context, user string) *demo.Operator {
 	Expect(cluster.WriteKubeconfig(user, kubeconfig, "")).To(Succeed())
 	o, err := demo.StartOperator(ctx, cluster, demo.OperatorOptions{
 		Name: name, Binary: os.Getenv(binaryVariable), LeaseDuration: lease,
-		Args: []string{"--kubeconfig=" + kubeconfig},
+		Args: []string{"--kubeconfig=" + kubeconfig, "--discovery-interval=1s"},
 	})
 	Expect(err).NotTo(HaveOccurred())
 	Expect(o.WaitReady(ctx)).To(Succeed())

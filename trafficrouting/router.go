@@ -99,6 +99,19 @@ type Target struct {
 	Traffic v1alpha1.Traffic
 }
 
+// Ref names an object that a router reads.
+type Ref struct {
+	// Kind of the object, such as VirtualService.
+	Kind string
+	// Namespace of the object.
+	Namespace string
+	// Name of the object; empty for all of the kind in the namespace.
+	Name string
+}
+
+// String is the Ref as the value of an index: kind/namespace/name.
+func (r Ref) String() string { return r.Kind + "/" + r.Namespace + "/" + r.Name }
+
 // Router reads and writes the routing of one kind of mesh or gateway.
 //
 // Errors that only the user can mend are *ProblemError; all others may pass by

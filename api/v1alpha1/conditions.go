@@ -72,6 +72,12 @@ const (
 	ReasonRouteMissing = "RouteMissing"
 	// ReasonDestinationMissing: a route lacks the stable or canary destination.
 	ReasonDestinationMissing = "DestinationMissing"
+	// ReasonRouteNotAccepted: what carries out a route says that it does not accept
+	// it, or cannot resolve what it refers to.
+	ReasonRouteNotAccepted = "RouteNotAccepted"
+	// ReasonReferenceNotPermitted: the spec names a routing object in another
+	// namespace, where no ReferenceGrant permits that.
+	ReasonReferenceNotPermitted = "ReferenceNotPermitted"
 	// ReasonRouteClaimed: another Rollout, older than this one, moves the weights
 	// of the same routing object.
 	ReasonRouteClaimed = "RouteClaimed"

@@ -38,6 +38,7 @@ var defaults = map[string]map[string]any{
 		"spec.traffic.drainTime":                          "30s",
 		"spec.traffic.istio.destinationRule.stableSubset": "stable",
 		"spec.traffic.istio.destinationRule.canarySubset": "canary",
+		"spec.traffic.istio.virtualServices[].namespace":  "",
 		"spec.progressDeadline":                           "10m",
 		"spec.revisionHistoryLimit":                       int64(5),
 		"spec.deletionPolicy":                             "Orphan",

@@ -9,6 +9,9 @@ const (
 	rollout  = "Rollout"
 	steps    = "spec.strategy.canary.steps"
 	istio    = "spec.traffic.istio"
+	gateway  = "spec.traffic.gatewayAPI"
+	oneOf    = "exactly one of istio and gatewayAPI must be set"
+	dnsOrNo  = "should match '^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$'"
 	noPods   = "a step with weight needs at least one canary pod"
 	dnsLabel = "should match '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'"
 )
@@ -17,6 +20,16 @@ const (
 var byServices = []change{
 	{istio + ".destinationRule", nil},
 	{istio + ".services", map[string]any{"stable": "one", "canary": "two"}},
+}
+
+// byGateway is the routing of the Gateway API instead of Istio's.
+var byGateway = []change{{istio, nil}, {gateway, gatewayTraffic()}}
+
+func gatewayTraffic() any {
+	return map[string]any{
+		"routes":   []any{map[string]any{"kind": "HTTPRoute", "name": "n", "rules": []any{"r"}}},
+		"services": map[string]any{"stable": "one", "canary": "two"},
+	}
 }
 
 var rolloutCases = append([]fieldCase{
@@ -71,9 +84,21 @@ var rolloutCases = append([]fieldCase{
 	object(rollout, "spec.traffic"),
 	span(rollout, "spec.traffic.propagationTime", 0, 10*time.Minute, "propagationTime must be between 0s and 10m"),
 	span(rollout, "spec.traffic.drainTime", 0, 24*time.Hour, "drainTime must be between 0s and 24h"),
-	fieldCase{kind: rollout, path: istio}.refusing(nil, "traffic.istio is required"),
-	keyed(rollout, istio+".virtualServices", 1, 10, named).required(),
+	fieldCase{kind: rollout, path: istio}.refusing(nil, oneOf),
+	keyed(rollout, istio+".virtualServices", 1, 10, named).required().
+		accepting([]any{map[string]any{"name": "a"}, map[string]any{"name": "a", "namespace": "b"}}),
 	text(rollout, istio+".virtualServices.0.name", 1, 253).required(),
+	fieldCase{kind: rollout, path: istio + ".virtualServices.0.namespace", accept: []any{"", "a", "a-1", repeat("a", 63)}}.optional().
+		refusing(repeat("a", 64), tooLong(63)).refusing("A", dnsOrNo).refusing("a.b", dnsOrNo),
+	list(rollout, istio+".virtualServices.0.tls", 0, 50, func(int) any { return map[string]any{"port": int64(1)} }).optional(),
+	fieldCase{kind: rollout, path: istio + ".virtualServices.0.tls.0", accept: []any{
+		map[string]any{"port": int64(1)}, map[string]any{"sniHosts": []any{"a"}},
+	}}.refusing(map[string]any{}, "at least one of port and sniHosts must be set"),
+	number(rollout, istio+".virtualServices.0.tls.0.port", 1, 65535).optional(),
+	keyed(rollout, istio+".virtualServices.0.tls.0.sniHosts", 1, 16, func(i int) any { return fmt.Sprintf("h%d", i) }).optional(),
+	text(rollout, istio+".virtualServices.0.tls.0.sniHosts.0", 1, 253),
+	keyed(rollout, istio+".virtualServices.0.tcp", 0, 50, func(i int) any { return map[string]any{"port": int64(i + 1)} }).optional(),
+	number(rollout, istio+".virtualServices.0.tcp.0.port", 1, 65535).required(),
 	keyed(rollout, istio+".virtualServices.0.routes", 0, 50, func(i int) any { return fmt.Sprintf("r%d", i) }).optional(),
 	text(rollout, istio+".virtualServices.0.routes.0", 1, 253),
 	fieldCase{kind: rollout, path: istio + ".services"}.
@@ -89,6 +114,18 @@ var rolloutCases = append([]fieldCase{
 	text(rollout, istio+".services.stable", 1, 63).with(byServices...).required().
 		refusing("two", "stable and canary must be different Services"),
 	text(rollout, istio+".services.canary", 1, 63).with(byServices...).required(),
+	fieldCase{kind: rollout, path: gateway}.optional().refusing(gatewayTraffic(), oneOf),
+	keyed(rollout, gateway+".routes", 1, 10, named).with(byGateway...).required().accepting([]any{
+		map[string]any{"name": "a"}, map[string]any{"name": "a", "kind": "GRPCRoute"},
+	}),
+	word(rollout, gateway+".routes.0.kind", "HTTPRoute", "GRPCRoute").with(byGateway...).optional(),
+	text(rollout, gateway+".routes.0.name", 1, 253).with(byGateway...).required(),
+	keyed(rollout, gateway+".routes.0.rules", 0, 16, func(i int) any { return fmt.Sprintf("r%d", i) }).with(byGateway...).optional(),
+	text(rollout, gateway+".routes.0.rules.0", 1, 253).with(byGateway...),
+	object(rollout, gateway+".services").with(byGateway...),
+	text(rollout, gateway+".services.stable", 1, 63).with(byGateway...).required().
+		refusing("two", "stable and canary must be different Services"),
+	text(rollout, gateway+".services.canary", 1, 63).with(byGateway...).required(),
 	fieldCase{kind: rollout, path: "spec.analysis"}.optional(),
 	fieldCase{kind: rollout, path: "spec.afterPromotion", accept: []any{
 		nil, map[string]any{"bake": "1m"}, map[string]any{"keepPrevious": "1m"}, map[string]any{"bake": "1m", "keepPrevious": "1m"},

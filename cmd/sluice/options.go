@@ -29,6 +29,7 @@ type options struct {
 	concurrency             int
 	logLevel                string
 	clusterDomain           string
+	discoveryInterval       time.Duration
 }
 
 func newCommand() *cobra.Command {
@@ -62,6 +63,8 @@ func newCommand() *cobra.Command {
 	f.BoolVar(&o.allowLoopbackMetrics, "allow-loopback-metrics", false, "let providers be on loopback addresses; only for clusters on one machine")
 	f.IntVar(&o.concurrency, "concurrency", 32, "how many Rollouts are reconciled at a time")
 	f.StringVar(&o.logLevel, "log-level", "info", "least level to log: debug, info, warn or error")
+	f.DurationVar(&o.discoveryInterval, "discovery-interval", 30*time.Second,
+		"how often kinds of routing objects that the cluster does not have are looked for; at least 1s")
 	f.StringVar(&o.clusterDomain, "cluster-domain", "cluster.local", "DNS domain of the cluster's Services")
 	return cmd
 }

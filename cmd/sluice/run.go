@@ -32,7 +32,9 @@ import (
 	"github.com/sluice-dev/sluice/controllers/analysisrun"
 	"github.com/sluice-dev/sluice/controllers/handover"
 	"github.com/sluice-dev/sluice/controllers/rollout"
+	"github.com/sluice-dev/sluice/trafficrouting/gatewayapi"
 	"github.com/sluice-dev/sluice/trafficrouting/istio"
+	"github.com/sluice-dev/sluice/trafficrouting/mux"
 )
 
 // leaseName is the lease that replicas of the operator compete for.
@@ -57,6 +59,11 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	return serve(ctx, config, o)
+}
+
+// serve is run in a cluster.
+func serve(ctx context.Context, config *rest.Config, o options) error {
 	api := &contact{clock: clock.RealClock{}, recovery: o.recoveryTime}
 	config.Wrap(api.wrap)
 	scheme, err := newScheme()
@@ -67,6 +74,10 @@ func run(ctx context.Context, o options) error {
 	for started := false; ; {
 		worked, err := runOnce(ctx, config, scheme, api, o)
 		started = started || worked
+		if errors.Is(err, mux.ErrKindsAdded) && ctx.Err() == nil {
+			ctrl.Log.Info("Starting over, to serve by kinds that were installed", "cause", err.Error())
+			continue
+		}
 		if err == nil || ctx.Err() != nil || !started {
 			return err
 		}
@@ -144,6 +155,7 @@ func newScheme() (*runtime.Scheme, error) {
 		clientgoscheme.AddToScheme(scheme),
 		v1alpha1.AddToScheme(scheme),
 		istio.AddToScheme(scheme),
+		gatewayapi.AddToScheme(scheme),
 	); err != nil {
 		return nil, fmt.Errorf("building the scheme: %w", err)
 	}
@@ -208,11 +220,14 @@ func withoutTemplate(obj any) (any, error) {
 
 func (o *options) addControllers(ctx context.Context, mgr ctrl.Manager, config *rest.Config, api *contact) error {
 	runs, unwritten := handover.New[v1alpha1.AnalysisRun](), handover.New[handover.Unwritten]()
+	router, kinds, err := o.routers(mgr, config)
+	if err != nil {
+		return err
+	}
 	if err := rollout.Setup(ctx, mgr, rollout.Options{
-		Router:      istio.New(mgr.GetClient(), istio.WithClusterDomain(o.clusterDomain)),
-		Claims:      claims,
-		ClaimOf:     claimOf,
-		Watched:     istio.Watched(),
+		Router:      router,
+		Objects:     router,
+		Watched:     kinds,
 		Clock:       clock.RealClock{},
 		Events:      mgr.GetEventRecorder("sluice.dev/rollout"),
 		Runs:        runs,
@@ -250,20 +265,4 @@ func apiServerAddresses(ctx context.Context, config *rest.Config) ([]netip.Addr,
 		return nil, fmt.Errorf("resolving the API server's address: %w", err)
 	}
 	return slices.DeleteFunc(addrs, netip.Addr.IsLoopback), nil
-}
-
-// claims names the routing objects of a spec.
-func claims(t v1alpha1.Traffic) []string {
-	refs := istio.Refs(t)
-	keys := make([]string, len(refs))
-	for i, ref := range refs {
-		keys[i] = ref.String()
-	}
-	return keys
-}
-
-// claimOf names a routing object.
-func claimOf(obj client.Object) (string, bool) {
-	ref, ok := istio.RefOf(obj)
-	return ref.String(), ok
 }

@@ -307,22 +307,38 @@ func (r *Reconciler) observeRouting(ctx context.Context, o *observation) error {
 // olderClaim returns the name of another Rollout that claims one of this one's
 // routing objects and comes before it, or nothing.
 func (r *Reconciler) olderClaim(ctx context.Context, rollout *v1alpha1.Rollout) (string, error) {
-	for _, claim := range r.claims(rollout.Spec.Traffic) {
+	for _, claim := range r.objects.Claims(rollout) {
 		var list v1alpha1.RolloutList
 		// Claims are in specs, which nobody here writes: what the other workers
 		// are writing at the moment need not be waited for.
-		if err := r.client.List(ctx, &list, client.InNamespace(rollout.Namespace),
+		if err := r.client.List(ctx, &list,
 			client.MatchingFields{claimIndex: claim}, client.UnsafeDisableDeepCopy,
 			client.DisableReadYourWritesConsistency); err != nil {
 			return "", fmt.Errorf("listing the Rollouts that claim %s: %w", claim, err)
 		}
 		for i := range list.Items {
-			if other := &list.Items[i]; other.UID != rollout.UID && comesBefore(other, rollout) {
-				return other.Name, nil
+			other := &list.Items[i]
+			if other.UID == rollout.UID || !comesBefore(other, rollout) {
+				continue
+			}
+			permitted, err := r.objects.Permits(ctx, other, claim)
+			if err != nil {
+				return "", fmt.Errorf("looking for older claims of %s: %w", claim, err)
+			}
+			if permitted {
+				return nameFrom(rollout.Namespace, other), nil
 			}
 		}
 	}
 	return "", nil
+}
+
+// nameFrom is a Rollout's name as read in namespace.
+func nameFrom(namespace string, rollout *v1alpha1.Rollout) string {
+	if rollout.Namespace == namespace {
+		return rollout.Name
+	}
+	return client.ObjectKeyFromObject(rollout).String()
 }
 
 func comesBefore(a, b *v1alpha1.Rollout) bool {

@@ -28,11 +28,11 @@ var errGone = errors.New("the Rollout is gone")
 type Reconciler struct {
 	client client.Client
 	router trafficrouting.Router
-	// claims names the routing objects that a spec claims, as index keys.
-	claims func(v1alpha1.Traffic) []string
-	clock  clock.Clock
-	events events.EventRecorder
-	memory *memory
+	// objects are what the routing of Rollouts is made of.
+	objects Objects
+	clock   clock.Clock
+	events  events.EventRecorder
+	memory  *memory
 	// runs has the newest of every AnalysisRun that is in progress.
 	runs *handover.Newest[v1alpha1.AnalysisRun]
 	// unwritten takes statuses that are a moment late in writing.

@@ -29,6 +29,7 @@ import (
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/controllers/handover"
 	"github.com/sluice-dev/sluice/trafficrouting"
+	"github.com/sluice-dev/sluice/trafficrouting/mux"
 )
 
 // Indexes of the cache.
@@ -37,18 +38,29 @@ const (
 	labelIndex   = "sluice.rolloutLabel"
 	pendingIndex = "sluice.pendingFor"
 	claimIndex   = "sluice.claim"
+	readIndex    = "sluice.read"
 )
+
+// Objects tells, by keys, which objects the routing of a Rollout is made of.
+type Objects interface {
+	// Claims returns keys of those that are written for a Rollout, and that no other
+	// may have written.
+	Claims(rollout *v1alpha1.Rollout) []string
+	// Reads returns keys of all those whose changes concern a Rollout.
+	Reads(rollout *v1alpha1.Rollout) []string
+	// Permits reports whether a Rollout may make a claim: one that it may not keeps
+	// nobody else from the object.
+	Permits(ctx context.Context, rollout *v1alpha1.Rollout, claim string) (bool, error)
+}
 
 // Options are what the controller needs from outside.
 type Options struct {
 	// Router moves traffic.
 	Router trafficrouting.Router
-	// Claims returns keys of the routing objects that a spec names.
-	Claims func(v1alpha1.Traffic) []string
-	// ClaimOf returns the key of a routing object.
-	ClaimOf func(client.Object) (string, bool)
+	// Objects are what Router works on.
+	Objects Objects
 	// Watched are the kinds of routing objects.
-	Watched []client.Object
+	Watched []mux.Kind
 	// Clock tells the time.
 	Clock clock.Clock
 	// Events takes Kubernetes Events.
@@ -70,16 +82,16 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := registerMetrics(metrics.Registry); err != nil {
 		return err
 	}
-	if err := addIndexes(ctx, mgr.GetFieldIndexer(), o.Claims); err != nil {
+	if err := addIndexes(ctx, mgr.GetFieldIndexer(), o.Objects); err != nil {
 		return err
 	}
 	r := &Reconciler{
-		client: mgr.GetClient(),
-		router: o.Router,
-		claims: o.Claims,
-		clock:  o.Clock,
-		events: o.Events,
-		memory: newMemory(),
+		client:  mgr.GetClient(),
+		router:  o.Router,
+		objects: o.Objects,
+		clock:   o.Clock,
+		events:  o.Events,
+		memory:  newMemory(),
 
 		runs:      o.Runs,
 		unwritten: o.Unwritten,
@@ -107,8 +119,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 			// one sleeps after an outage in which every attempt failed.
 			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](10*time.Millisecond, 5*time.Second),
 		})
-	for _, obj := range o.Watched {
-		b = b.Watches(obj, handler.EnqueueRequestsFromMapFunc(r.claimants(o.ClaimOf)), builder.WithPredicates(routingChanged))
+	for _, kind := range o.Watched {
+		b = b.Watches(kind.Object, handler.EnqueueRequestsFromMapFunc(r.readers(kind)), builder.WithPredicates(changed(kind)))
 	}
 	if err := b.Complete(r); err != nil {
 		return fmt.Errorf("setting up the rollout controller: %w", err)
@@ -119,7 +131,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	return setupExpiry(mgr, o.Clock)
 }
 
-func addIndexes(ctx context.Context, indexer client.FieldIndexer, claims func(v1alpha1.Traffic) []string) error {
+func addIndexes(ctx context.Context, indexer client.FieldIndexer, objects Objects) error {
 	for _, index := range []struct {
 		obj   client.Object
 		field string
@@ -136,7 +148,10 @@ func addIndexes(ctx context.Context, indexer client.FieldIndexer, claims func(v1
 			return nil
 		}},
 		{&v1alpha1.Rollout{}, claimIndex, func(obj client.Object) []string {
-			return claims(obj.(*v1alpha1.Rollout).Spec.Traffic)
+			return objects.Claims(obj.(*v1alpha1.Rollout))
+		}},
+		{&v1alpha1.Rollout{}, readIndex, func(obj client.Object) []string {
+			return objects.Reads(obj.(*v1alpha1.Rollout))
 		}},
 	} {
 		if err := indexer.IndexField(ctx, index.obj, index.field, index.value); err != nil {
@@ -164,18 +179,14 @@ func subjectOfAction(_ context.Context, obj client.Object) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: a.Namespace, Name: a.Spec.Rollout}}}
 }
 
-// claimants wakes the Rollouts that claim a routing object.
-func (r *Reconciler) claimants(claimOf func(client.Object) (string, bool)) handler.MapFunc {
+// readers wakes the Rollouts, of any namespace, that a routing object concerns.
+func (r *Reconciler) readers(kind mux.Kind) handler.MapFunc {
 	return func(ctx context.Context, obj client.Object) []reconcile.Request {
-		claim, ok := claimOf(obj)
-		if !ok {
-			return nil
-		}
 		var list v1alpha1.RolloutList
-		if err := r.client.List(ctx, &list, client.InNamespace(obj.GetNamespace()),
-			client.MatchingFields{claimIndex: claim}, client.UnsafeDisableDeepCopy,
+		if err := r.client.List(ctx, &list,
+			client.MatchingFields{readIndex: kind.RefOf(obj).String()}, client.UnsafeDisableDeepCopy,
 			client.DisableReadYourWritesConsistency); err != nil {
-			ctrl.LoggerFrom(ctx).Error(err, "Listing the Rollouts that claim a routing object")
+			ctrl.LoggerFrom(ctx).Error(err, "Listing the Rollouts that a routing object concerns")
 			return nil
 		}
 		requests := make([]reconcile.Request, len(list.Items))
@@ -220,12 +231,9 @@ func completed(run *v1alpha1.AnalysisRun) bool {
 	return meta.IsStatusConditionTrue(run.Status.Conditions, v1alpha1.ConditionCompleted)
 }
 
-// routingChanged ignores what happens to an object's status.
-var routingChanged = predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, servicePredicate)
-
-// servicePredicate lets updates of Services through, which have no generation.
-var servicePredicate = predicate.Funcs{
-	UpdateFunc: func(e event.UpdateEvent) bool {
-		return e.ObjectNew.GetGeneration() == 0 && e.ObjectOld.GetResourceVersion() != e.ObjectNew.GetResourceVersion()
-	},
+// changed lets only through what a router reads.
+func changed(kind mux.Kind) predicate.Predicate {
+	return predicate.Funcs{
+		UpdateFunc: func(e event.UpdateEvent) bool { return kind.Changed(e.ObjectOld, e.ObjectNew) },
+	}
 }

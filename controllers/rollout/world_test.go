@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -92,7 +93,7 @@ func newWorld(t *testing.T) *world {
 		if sharedCache.err != nil {
 			return
 		}
-		sharedCache.err = addIndexes(context.Background(), sharedCache.cache, testClaims)
+		sharedCache.err = addIndexes(context.Background(), sharedCache.cache, testObjects{})
 		ctx, cancel := context.WithCancel(context.Background())
 		server.BeforeStop = cancel
 		go func() { _ = sharedCache.cache.Start(ctx) }()
@@ -117,17 +118,29 @@ func newWorld(t *testing.T) *world {
 // restart is a new process: nothing is remembered.
 func (w *world) restart() {
 	w.r = &Reconciler{
-		client: w.client, router: w.router, claims: testClaims, clock: w.clock, events: w.events, memory: newMemory(),
+		client: w.client, router: w.router, objects: testObjects{}, clock: w.clock, events: w.events, memory: newMemory(),
 		runs: handover.New[v1alpha1.AnalysisRun](), unwritten: handover.New[handover.Unwritten](),
 		unsettled: func() time.Time { return time.Time{} },
 	}
 }
 
-func testClaims(t v1alpha1.Traffic) []string {
-	if t.Istio == nil {
+// testObjects has each Rollout claim its first VirtualService. Rollouts that are
+// labelled unpermitted may not.
+type testObjects struct{}
+
+func (testObjects) Claims(r *v1alpha1.Rollout) []string {
+	if r.Spec.Traffic.Istio == nil {
 		return nil
 	}
-	return []string{"VirtualService/" + t.Istio.VirtualServices[0].Name}
+	vs := r.Spec.Traffic.Istio.VirtualServices[0]
+	return []string{"VirtualService/" + cmp.Or(vs.Namespace, r.Namespace) + "/" + vs.Name}
+}
+
+func (o testObjects) Reads(r *v1alpha1.Rollout) []string { return o.Claims(r) }
+
+func (testObjects) Permits(_ context.Context, r *v1alpha1.Rollout, _ string) (bool, error) {
+	_, unpermitted := r.Labels["unpermitted"]
+	return !unpermitted, nil
 }
 
 // faulty counts the writes of a client and lets w.fault fail them.

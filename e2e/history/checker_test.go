@@ -6,6 +6,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
@@ -163,6 +164,19 @@ func TestGoodHistories(t *testing.T) {
 	}
 }
 
+func TestGoodHistoriesByGateway(t *testing.T) {
+	for name, tell := range good {
+		t.Run(name, func(t *testing.T) {
+			s := newStory(t)
+			s.byGateway()
+			tell(s)
+			if report := s.checker.Report(); report != "" {
+				t.Errorf("violations in a good history:\n%s", report)
+			}
+		})
+	}
+}
+
 // bad are histories that violate one invariant and no other, and a piece of what is
 // said first.
 var bad = map[string]struct {
@@ -193,6 +207,31 @@ var bad = map[string]struct {
 			map[string]any{"name": "stable", "labels": map[string]string{"app": "else", v1alpha1.PodTemplateHashLabel: "a"}},
 			map[string]any{"name": "canary", "labels": map[string]string{"app": "app"}},
 		}}})
+	}},
+	"a foreign backend's weight changed": {Weights, "more of HTTPRoute app", func(s *story) {
+		s.byGateway()
+		s.released()
+		route := gatewayRouteOf(25, 75)
+		other := route["spec"].(map[string]any)["rules"].([]any)[1].(map[string]any)
+		other["backendRefs"].([]any)[0].(map[string]any)["weight"] = 99
+		s.put(alice, KindHTTPRoute, "app", route)
+	}},
+	"weights of a rule that do not sum to 100": {Weights, "sum to 90", func(s *story) {
+		s.byGateway()
+		s.released()
+		s.put(alice, KindGRPCRoute, "app", gatewayRouteOf(25, 65))
+	}},
+	"more of a Service than its selector changed": {Weights, "more of Service app", func(s *story) {
+		s.byGateway()
+		s.deployed()
+		s.put(alice, KindService, "app", &corev1.Service{Spec: corev1.ServiceSpec{
+			Selector: map[string]string{"app": "else", v1alpha1.PodTemplateHashLabel: "a"},
+		}})
+	}},
+	"more than the step by a gateway": {Moves, "which has 25%", func(s *story) {
+		s.byGateway()
+		s.released()
+		s.put(alice, KindHTTPRoute, "app", gatewayRouteOf(50, 50))
 	}},
 	"the spec changed": {Weights, "the spec of Rollout", func(s *story) {
 		s.deployed()

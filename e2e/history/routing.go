@@ -12,7 +12,7 @@ import (
 // released, and then no more than its step has.
 func (c *Checker) checkRouting(ch *change) {
 	switch ch.Kind {
-	case KindVirtualService, KindDestinationRule, KindService, KindRollout:
+	case KindVirtualService, KindDestinationRule, KindHTTPRoute, KindGRPCRoute, KindService, KindRollout:
 	default:
 		return
 	}

@@ -15,6 +15,8 @@ func TestParseKey(t *testing.T) {
 		"/registry/services/specs/demo/app":                      "Service demo app",
 		"/registry/services/endpoints/demo/app":                  "",
 		"/registry/networking.istio.io/virtualservices/demo/app": "VirtualService demo app",
+		"/registry/gateway.networking.k8s.io/httproutes/a/b":     "HTTPRoute a b",
+		"/registry/gateway.networking.k8s.io/grpcroutes/a/b":     "GRPCRoute a b",
 		"/registry/leases/sluice-system/sluice":                  "Lease sluice-system sluice",
 		"/registry/namespaces/demo":                              "",
 		"/elsewhere/pods/a/b":                                    "",

@@ -55,6 +55,15 @@ func newStory(t *testing.T) *story {
 	return s
 }
 
+// byGateway has the story routed by an HTTPRoute and a GRPCRoute.
+func (s *story) byGateway() {
+	s.rollout.Spec.Traffic.Istio = nil
+	s.rollout.Spec.Traffic.GatewayAPI = &v1alpha1.GatewayAPITraffic{
+		Routes:   []v1alpha1.GatewayAPIRoute{{Kind: KindHTTPRoute, Name: "app", Rules: []string{"primary"}}, {Kind: KindGRPCRoute, Name: "app"}},
+		Services: v1alpha1.GatewayAPIServices{Stable: "app", Canary: "app-canary"},
+	}
+}
+
 // put stores an object; nil deletes it.
 func (s *story) put(writer, kind, name string, obj any) {
 	s.t.Helper()
@@ -83,7 +92,25 @@ func (s *story) status(edit func(*v1alpha1.RolloutStatus)) {
 // split stores the VirtualService.
 func (s *story) split(writer string, weight int32) {
 	s.t.Helper()
+	if s.rollout.Spec.Traffic.GatewayAPI != nil {
+		s.put(writer, KindHTTPRoute, "app", gatewayRouteOf(weight, 100-weight))
+		s.put(writer, KindGRPCRoute, "app", gatewayRouteOf(weight, 100-weight))
+		return
+	}
 	s.put(writer, KindVirtualService, "app", virtualServiceOf(weight, 100-weight))
+}
+
+func gatewayRouteOf(canary, stable int32) map[string]any {
+	to := func(name string, weight int32) map[string]any {
+		return map[string]any{"name": name, "port": 80, "weight": weight}
+	}
+	return map[string]any{
+		"metadata": map[string]any{"name": "app", "generation": canary},
+		"spec": map[string]any{"hostnames": []any{"app"}, "rules": []any{
+			map[string]any{"name": "primary", "backendRefs": []any{to("app", stable), to("app-canary", canary)}},
+			map[string]any{"name": "other", "backendRefs": []any{to("else", 100)}},
+		}},
+	}
 }
 
 func virtualServiceOf(canary, stable int32) map[string]any {
@@ -104,6 +131,12 @@ func (s *story) bind(writer, stable, canary string) {
 	s.t.Helper()
 	labels := func(revision string) map[string]string {
 		return map[string]string{"app": "app", v1alpha1.PodTemplateHashLabel: revision}
+	}
+	if s.rollout.Spec.Traffic.GatewayAPI != nil {
+		for name, revision := range map[string]string{"app": stable, "app-canary": canary} {
+			s.put(writer, KindService, name, &corev1.Service{Spec: corev1.ServiceSpec{Selector: labels(revision)}})
+		}
+		return
 	}
 	s.put(writer, KindDestinationRule, "app", map[string]any{"spec": map[string]any{"host": "app", "subsets": []any{
 		map[string]any{"name": "stable", "labels": labels(stable)},

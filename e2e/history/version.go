@@ -20,6 +20,8 @@ const (
 	KindRolloutAction   = "RolloutAction"
 	KindVirtualService  = "VirtualService"
 	KindDestinationRule = "DestinationRule"
+	KindHTTPRoute       = "HTTPRoute"
+	KindGRPCRoute       = "GRPCRoute"
 	KindService         = "Service"
 	KindReplicaSet      = "ReplicaSet"
 	KindPod             = "Pod"
@@ -33,6 +35,8 @@ var folders = map[string]string{
 	"sluice.dev/rolloutactions":            KindRolloutAction,
 	"networking.istio.io/virtualservices":  KindVirtualService,
 	"networking.istio.io/destinationrules": KindDestinationRule,
+	"gateway.networking.k8s.io/httproutes": KindHTTPRoute,
+	"gateway.networking.k8s.io/grpcroutes": KindGRPCRoute,
 	"services/specs":                       KindService,
 	"replicasets":                          KindReplicaSet,
 	"pods":                                 KindPod,
@@ -120,7 +124,7 @@ func decode(v *Version) (*object, error) {
 	}
 	o := &object{typed: typed}
 	switch v.Kind {
-	case KindVirtualService, KindDestinationRule, KindService, KindRollout:
+	case KindVirtualService, KindDestinationRule, KindHTTPRoute, KindGRPCRoute, KindService, KindRollout:
 		if err := json.Unmarshal(v.Raw, &o.generic); err != nil {
 			return nil, fmt.Errorf("decoding %s %s/%s: %w", v.Kind, v.Namespace, v.Name, err)
 		}
@@ -140,6 +144,8 @@ func newTyped(kind string) (any, error) {
 		return &virtualService{}, nil
 	case KindDestinationRule:
 		return &destinationRule{}, nil
+	case KindHTTPRoute, KindGRPCRoute:
+		return &gatewayRoute{}, nil
 	case KindService:
 		return &corev1.Service{}, nil
 	case KindReplicaSet:

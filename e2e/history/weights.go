@@ -28,7 +28,9 @@ func (c *Checker) checkWeights(ch *change) {
 }
 
 func (c *Checker) checkSums(ch *change) {
-	if ch.Kind != KindVirtualService {
+	switch ch.Kind {
+	case KindVirtualService, KindHTTPRoute, KindGRPCRoute:
+	default:
 		return
 	}
 	for _, r := range c.world.rollouts(ch.Namespace) {
@@ -38,8 +40,8 @@ func (c *Checker) checkSums(ch *change) {
 		}
 		for _, route := range s.routes {
 			if route.object == ch.Name && (route.sum != 100 || route.least < 0 || route.most > 100) {
-				c.violate(Weights, ch.Version, "route %s of VirtualService %s has weights from %d to %d that sum to %d",
-					route.name, ch.Name, route.least, route.most, route.sum)
+				c.violate(Weights, ch.Version, "route %s of %s %s has weights from %d to %d that sum to %d",
+					route.name, ch.Kind, ch.Name, route.least, route.most, route.sum)
 			}
 		}
 	}
@@ -73,6 +75,10 @@ func (c *Checker) foreign(ch *change, o *object) map[string]any {
 func blank(o map[string]any, r *v1alpha1.Rollout, kind, name string) {
 	istio := r.Spec.Traffic.Istio
 	spec := child(o, "spec")
+	if g := r.Spec.Traffic.GatewayAPI; g != nil {
+		blankGateway(spec, g, kind, name)
+		return
+	}
 	switch kind {
 	case KindVirtualService:
 		for _, ref := range istio.VirtualServices {
@@ -93,15 +99,19 @@ func blank(o map[string]any, r *v1alpha1.Rollout, kind, name string) {
 
 func blankWeights(spec map[string]any, ref v1alpha1.IstioVirtualService, istio *v1alpha1.IstioTraffic) {
 	for _, h := range children(spec, "http") {
-		name, _ := h["name"].(string)
-		if !managed(ref, name) {
+		var typed httpRoute
+		typed.Name, _ = h["name"].(string)
+		for _, d := range children(h, "route") {
+			var to destination
+			to.Destination.Host, _ = child(d, "destination")["host"].(string)
+			to.Destination.Subset, _ = child(d, "destination")["subset"].(string)
+			typed.Route = append(typed.Route, to)
+		}
+		if !managed(ref, typed, istio) {
 			continue
 		}
-		for _, d := range children(h, "route") {
-			var typed destination
-			typed.Destination.Host, _ = child(d, "destination")["host"].(string)
-			typed.Destination.Subset, _ = child(d, "destination")["subset"].(string)
-			if isDestination(typed, istio, true) || isDestination(typed, istio, false) {
+		for i, d := range children(h, "route") {
+			if isDestination(typed.Route[i], istio, true) || isDestination(typed.Route[i], istio, false) {
 				delete(d, "weight")
 			}
 		}

@@ -63,6 +63,10 @@ func older(a, b *v1alpha1.Rollout) bool {
 
 // overlap reports whether two Rollouts name the same routing object.
 func overlap(a, b *v1alpha1.Rollout) bool {
+	if g := a.Spec.Traffic.GatewayAPI; g != nil {
+		return routesBy(b, KindService, g.Services.Stable) || routesBy(b, KindService, g.Services.Canary) ||
+			slices.ContainsFunc(g.Routes, func(ref v1alpha1.GatewayAPIRoute) bool { return routesBy(b, string(ref.Kind), ref.Name) })
+	}
 	istio := a.Spec.Traffic.Istio
 	if istio == nil {
 		return false
@@ -122,6 +126,9 @@ type route struct {
 // splitOf reads the routing of a Rollout; ok is false while an object, a route or
 // a destination of it is missing.
 func (w world) splitOf(r *v1alpha1.Rollout) (s split, ok bool) {
+	if g := r.Spec.Traffic.GatewayAPI; g != nil {
+		return w.gatewaySplit(r.Namespace, g)
+	}
 	istio := r.Spec.Traffic.Istio
 	if istio == nil {
 		return split{}, false
@@ -138,7 +145,7 @@ func (w world) splitOf(r *v1alpha1.Rollout) (s split, ok bool) {
 		}
 		found := 0
 		for _, h := range vs.Spec.HTTP {
-			if !managed(ref, h.Name) {
+			if !managed(ref, h, istio) {
 				continue
 			}
 			found++
@@ -156,8 +163,15 @@ func (s split) gives(weight int32) bool {
 	return !slices.ContainsFunc(s.routes, func(r route) bool { return r.canary != weight })
 }
 
-func managed(ref v1alpha1.IstioVirtualService, name string) bool {
-	return len(ref.Routes) == 0 || slices.Contains(ref.Routes, name)
+// managed reports whether a route is one to weigh: named, or without names one that
+// has one of the two destinations.
+func managed(ref v1alpha1.IstioVirtualService, h httpRoute, istio *v1alpha1.IstioTraffic) bool {
+	if len(ref.Routes) > 0 {
+		return slices.Contains(ref.Routes, h.Name)
+	}
+	return slices.ContainsFunc(h.Route, func(d destination) bool {
+		return isDestination(d, istio, true) || isDestination(d, istio, false)
+	})
 }
 
 func readRoute(object string, h httpRoute, istio *v1alpha1.IstioTraffic) route {
@@ -255,6 +269,9 @@ func (s split) revisions() []string {
 
 // routesBy reports whether an object is one of a Rollout's routing objects.
 func routesBy(r *v1alpha1.Rollout, kind, name string) bool {
+	if g := r.Spec.Traffic.GatewayAPI; g != nil {
+		return gatewayRoutesBy(g, kind, name)
+	}
 	istio := r.Spec.Traffic.Istio
 	if istio == nil {
 		return false

@@ -30,6 +30,9 @@ type Service struct {
 	Metrics []v1alpha1.Metric
 	// Services makes the split one of two Services instead of two subsets.
 	Services bool
+	// Route makes the split one of two Services by a route of the Gateway API of this
+	// kind, HTTPRoute or GRPCRoute.
+	Route v1alpha1.GatewayAPIRouteKind
 	// Propagation and Drain as in the Rollout; 500ms and 2s without them.
 	Propagation, Drain time.Duration
 	// AfterPromotion as in the Rollout; nothing without it.
@@ -49,6 +52,9 @@ func (s Service) Target() string {
 // RoutingYAML is the namespace and the routing, as a user would have it before
 // Sluice: it says nothing of revisions.
 func (s Service) RoutingYAML() string {
+	if s.Route != "" {
+		return fmt.Sprintf(routeYAML, s.Namespace, s.Name, s.Route)
+	}
 	if s.Services {
 		return fmt.Sprintf(servicesYAML, s.Namespace, s.Name)
 	}
@@ -126,33 +132,78 @@ spec:
     - {destination: {host: %[2]s-canary}, weight: 0}
 `
 
+// routeYAML routes within the mesh: the parent is the Service that is called, which
+// is the stable one too.
+const routeYAML = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: %[1]s}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: %[2]s, namespace: %[1]s}
+spec:
+  selector: {app: %[2]s}
+  ports: [{name: grpc, port: 80, targetPort: 8080, appProtocol: grpc}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: %[2]s-canary, namespace: %[1]s}
+spec:
+  selector: {app: %[2]s}
+  ports: [{name: grpc, port: 80, targetPort: 8080, appProtocol: grpc}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: %[3]s
+metadata: {name: %[2]s, namespace: %[1]s}
+spec:
+  parentRefs: [{group: "", kind: Service, name: %[2]s, port: 80}]
+  rules:
+  - name: primary
+    backendRefs:
+    - {name: %[2]s, port: 80, weight: 100}
+    - {name: %[2]s-canary, port: 80, weight: 0}
+`
+
+// traffic says which routing objects split the service's requests.
+func (s Service) traffic() v1alpha1.Traffic {
+	traffic := v1alpha1.Traffic{
+		PropagationTime: durationOr(s.Propagation, 500*time.Millisecond),
+		DrainTime:       durationOr(s.Drain, 2*time.Second),
+	}
+	if s.Route != "" {
+		traffic.GatewayAPI = &v1alpha1.GatewayAPITraffic{
+			Routes:   []v1alpha1.GatewayAPIRoute{{Kind: s.Route, Name: s.Name, Rules: []string{"primary"}}},
+			Services: v1alpha1.GatewayAPIServices{Stable: s.Name, Canary: s.Name + "-canary"},
+		}
+		return traffic
+	}
+	traffic.Istio = &v1alpha1.IstioTraffic{
+		VirtualServices: []v1alpha1.IstioVirtualService{{Name: s.Name, Routes: []string{"primary"}}},
+	}
+	if s.Services {
+		traffic.Istio.Services = &v1alpha1.IstioServices{Stable: s.Name + "-stable", Canary: s.Name + "-canary"}
+	} else {
+		traffic.Istio.DestinationRule = &v1alpha1.IstioDestinationRule{Name: s.Name, StableSubset: "stable", CanarySubset: "canary"}
+	}
+	return traffic
+}
+
 // Rollout builds the service's Rollout.
 func (s Service) Rollout() (*v1alpha1.Rollout, error) {
 	template, err := s.template()
 	if err != nil {
 		return nil, err
 	}
-	istio := &v1alpha1.IstioTraffic{
-		VirtualServices: []v1alpha1.IstioVirtualService{{Name: s.Name, Routes: []string{"primary"}}},
-	}
-	if s.Services {
-		istio.Services = &v1alpha1.IstioServices{Stable: s.Name + "-stable", Canary: s.Name + "-canary"}
-	} else {
-		istio.DestinationRule = &v1alpha1.IstioDestinationRule{Name: s.Name, StableSubset: "stable", CanarySubset: "canary"}
-	}
 	rollout := &v1alpha1.Rollout{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Rollout"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: s.Name},
 		Spec: v1alpha1.RolloutSpec{
-			Replicas: ptr.To(s.Replicas),
-			Selector: metav1.LabelSelector{MatchLabels: map[string]string{"app": s.Name}},
-			Workload: v1alpha1.Workload{Template: template},
-			Strategy: v1alpha1.Strategy{Canary: &v1alpha1.CanaryStrategy{Steps: s.Steps}},
-			Traffic: v1alpha1.Traffic{
-				Istio:           istio,
-				PropagationTime: durationOr(s.Propagation, 500*time.Millisecond),
-				DrainTime:       durationOr(s.Drain, 2*time.Second),
-			},
+			Replicas:         ptr.To(s.Replicas),
+			Selector:         metav1.LabelSelector{MatchLabels: map[string]string{"app": s.Name}},
+			Workload:         v1alpha1.Workload{Template: template},
+			Strategy:         v1alpha1.Strategy{Canary: &v1alpha1.CanaryStrategy{Steps: s.Steps}},
+			Traffic:          s.traffic(),
 			AfterPromotion:   s.AfterPromotion,
 			ProgressDeadline: durationOr(s.ProgressDeadline, time.Minute),
 		},

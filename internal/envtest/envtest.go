@@ -2,8 +2,9 @@
 // child processes, with the CustomResourceDefinitions that the test asks for.
 //
 // KUBEBUILDER_ASSETS names the folder of the two programs, SLUICE_ISTIO_CRDS the
-// file (or folder) of Istio's CustomResourceDefinitions. "make test" sets both;
-// without them a test fails and says so, it never passes by being skipped.
+// file (or folder) of Istio's CustomResourceDefinitions, SLUICE_GATEWAY_CRDS that of
+// the Gateway API's. "make test" sets all of them; without them a test fails and
+// says so, it never passes by being skipped.
 package envtest
 
 import (
@@ -20,8 +21,9 @@ import (
 )
 
 const (
-	assetsEnv    = "KUBEBUILDER_ASSETS"
-	istioCRDsEnv = "SLUICE_ISTIO_CRDS"
+	assetsEnv      = "KUBEBUILDER_ASSETS"
+	istioCRDsEnv   = "SLUICE_ISTIO_CRDS"
+	gatewayCRDsEnv = "SLUICE_GATEWAY_CRDS"
 )
 
 // Start boots an API server for one test, or for a test and its subtests, and
@@ -92,15 +94,34 @@ func (s *Shared) Run(m *testing.M) int {
 }
 
 // IstioCRDs returns where Istio's CustomResourceDefinitions are.
-func IstioCRDs() (string, error) {
-	path := os.Getenv(istioCRDsEnv)
+func IstioCRDs() (string, error) { return pathFrom(istioCRDsEnv) }
+
+// GatewayCRDs returns where the Gateway API's CustomResourceDefinitions are.
+func GatewayCRDs() (string, error) { return pathFrom(gatewayCRDsEnv) }
+
+func pathFrom(env string) (string, error) {
+	path := os.Getenv(env)
 	if path == "" {
-		return "", fmt.Errorf("%s is not set: run \"make test\", which sets it", istioCRDsEnv)
+		return "", fmt.Errorf("%s is not set: run \"make test\", which sets it", env)
 	}
 	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("%s: %w: run \"make test\", which sets it", istioCRDsEnv, err)
+		return "", fmt.Errorf("%s: %w: run \"make test\", which sets it", env, err)
 	}
 	return path, nil
+}
+
+// AllCRDs returns where Sluice's, Istio's and the Gateway API's
+// CustomResourceDefinitions are.
+func AllCRDs() ([]string, error) {
+	var paths []string
+	for _, find := range []func() (string, error){SluiceCRDs, IstioCRDs, GatewayCRDs} {
+		path, err := find()
+		if err != nil {
+			return nil, err
+		}
+		paths = append(paths, path)
+	}
+	return paths, nil
 }
 
 // SluiceCRDs returns the folder of Sluice's own CustomResourceDefinitions.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 
@@ -29,11 +30,29 @@ type World struct {
 	SetRevisions func(stable, canary string)
 	// Foreign returns all that is the user's: what no Router may change.
 	Foreign func() any
-	// Remove has somebody else delete an object without which there is no split.
-	Remove func()
+	// ForeignShares returns the share of its route that each destination has which is
+	// neither stable nor canary; nil if there is none.
+	ForeignShares func() map[string]float64
+	// Missing are the objects, or parts of them, without which there is no split.
+	Missing []Missing
+	// Reapply has somebody else write every object anew as it was at first, as a tool
+	// does that keeps a cluster as Git has it.
+	Reapply func()
 	// BeforeWrite has hook called before each of the Router's writes, with its
 	// number from 1 on. The write fails if hook returns an error. nil ends it.
 	BeforeWrite func(hook func(n int) error)
+}
+
+// Missing is something without which there is no split.
+type Missing struct {
+	// Name of the test.
+	Name string
+	// Remove has somebody else take it away.
+	Remove func()
+	// Reason of the problem that the Router makes of it.
+	Reason string
+	// Says is a part of the problem's message: what to write, or where.
+	Says string
 }
 
 // Setup makes a new World for one test.
@@ -54,17 +73,27 @@ func Run(t *testing.T, setup Setup) {
 		{"NothingAndEverythingAreExact", nothingAndEverythingAreExact},
 		{"DriftIsSeenAndHealed", driftIsSeenAndHealed},
 		{"ForeignFieldsSurvive", foreignFieldsSurvive},
+		{"ForeignDestinationsKeepTheirShare", foreignDestinationsKeepTheirShare},
+		{"WhatIsReappliedIsHealed", whatIsReappliedIsHealed},
+		{"AToolThatReappliesAllTheTime", aToolThatReappliesAllTheTime},
 		{"TheTargetIsNotChanged", theTargetIsNotChanged},
 		{"AnyWriteMayFail", anyWriteMayFail},
 		{"AConflictSurfaces", aConflictSurfaces},
-		{"MissingObjectsAreAProblem", missingObjectsAreAProblem},
 		{"ReleaseGivesBack", releaseGivesBack},
 		{"ReleaseMayFailAnywhere", releaseMayFailAnywhere},
-		{"ReleaseOfMissingObjects", releaseOfMissingObjects},
 		{"Concurrency", concurrency},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, setup(t)) })
 	}
+	t.Run("MissingObjects", func(t *testing.T) {
+		missing := setup(t).Missing
+		if len(missing) == 0 {
+			t.Error("nothing can be missing: say what")
+		}
+		for i, m := range missing {
+			t.Run(m.Name, func(t *testing.T) { missingObjects(t, setup(t), i) })
+		}
+	})
 }
 
 func split(stable, canary string, weight int32) trafficrouting.Split {
@@ -195,6 +224,85 @@ func foreignFieldsSurvive(t *testing.T, w World) {
 	check("release")
 }
 
+func foreignDestinationsKeepTheirShare(t *testing.T, w World) {
+	if w.ForeignShares == nil {
+		t.Log("there is none")
+		return
+	}
+	before := w.ForeignShares()
+	if len(before) == 0 {
+		t.Fatal("there is none")
+	}
+	check := func(when string) {
+		t.Helper()
+		if diff := cmp.Diff(before, w.ForeignShares()); diff != "" {
+			t.Errorf("after %s (-before +after):\n%s", when, diff)
+		}
+	}
+	for _, weight := range []int32{0, 1, 7, 50, 99, 100, 30} {
+		w.apply(t, split("a", "b", weight))
+		check(split("a", "b", weight).String())
+	}
+	w.released(t)
+	check("release")
+}
+
+// whatIsReappliedIsHealed lets a tool undo what was applied, again and again.
+func whatIsReappliedIsHealed(t *testing.T, w World) {
+	want, foreign := split("a", "b", 30), w.Foreign()
+	for range 3 {
+		w.apply(t, want)
+		w.Reapply()
+		// What no document of the tool's says, it leaves.
+		if state := w.observe(t); state.Is(want) || !state.Uniform(0) || state.Stable != "" {
+			t.Errorf("everything is as at first, observed %+v", state)
+		}
+	}
+	w.apply(t, want)
+	if diff := cmp.Diff(foreign, w.Foreign()); diff != "" {
+		t.Errorf("(-before +after):\n%s", diff)
+	}
+}
+
+// aToolThatReappliesAllTheTime has a tool write between each read and write, while
+// others of its writes fall where they may. What meets it fails and is tried again.
+func aToolThatReappliesAllTheTime(t *testing.T, w World) {
+	want, foreign := split("a", "b", 30), w.Foreign()
+	w.BeforeWrite(func(n int) error {
+		if n%2 == 1 {
+			w.Reapply()
+		}
+		return nil
+	})
+	for range 10 {
+		err := w.Router.Apply(t.Context(), w.Target, want)
+		if trafficrouting.AsProblem(err) != nil {
+			t.Fatalf("apply: %v", err)
+		}
+		w.observe(t)
+	}
+	w.BeforeWrite(nil)
+
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 10 {
+			w.Reapply()
+		}
+	}()
+	for range 20 {
+		if err := w.Router.Apply(t.Context(), w.Target, want); trafficrouting.AsProblem(err) != nil {
+			t.Errorf("apply: %v", err)
+		}
+	}
+	<-done
+	w.apply(t, want)
+	if diff := cmp.Diff(foreign, w.Foreign()); diff != "" {
+		t.Errorf("(-before +after):\n%s", diff)
+	}
+	w.released(t)
+}
+
 func theTargetIsNotChanged(t *testing.T, w World) {
 	before := w.Target.Traffic.DeepCopy()
 	w.apply(t, split("a", "b", 30))
@@ -277,18 +385,42 @@ func aConflictSurfaces(t *testing.T, w World) {
 	w.apply(t, split("a", "b", 20))
 }
 
-func missingObjectsAreAProblem(t *testing.T, w World) {
+// missingObjects holds that what is missing is a problem that says what to write,
+// that requests can still be taken from the canary wherever there is a route left,
+// and that it keeps no Rollout from letting go.
+func missingObjects(t *testing.T, w World, index int) {
+	m := w.Missing[index]
 	w.apply(t, split("a", "b", 10))
-	w.Remove()
+	m.Remove()
 	check := func(what string, err error) {
 		t.Helper()
-		if p := trafficrouting.AsProblem(err); p == nil || p.Reason == "" || p.Message == "" {
-			t.Errorf("%s: %v is not a problem with a reason and a message", what, err)
+		p := trafficrouting.AsProblem(err)
+		if p == nil {
+			t.Errorf("%s: %v is no problem", what, err)
+			return
+		}
+		if p.Reason != m.Reason || !strings.Contains(p.Message, m.Says) || m.Says == "" {
+			t.Errorf("%s: problem is %v, want %s with %q", what, p, m.Reason, m.Says)
 		}
 	}
-	_, err := w.Router.Observe(t.Context(), w.Target)
+	before, err := w.Router.Observe(t.Context(), w.Target)
 	check("observe", err)
 	check("apply", w.Router.Apply(t.Context(), w.Target, split("a", "b", 20)))
+	check("apply", w.Router.Apply(t.Context(), w.Target, split("a", "b", 0)))
+	after, err := w.Router.Observe(t.Context(), w.Target)
+	check("observe", err)
+	if after.MaxWeight > max(before.MaxWeight, 20) {
+		t.Errorf("the canary has more than it was to have: %+v, %+v", before, after)
+	}
+	for range 2 {
+		if err := w.Router.Release(t.Context(), w.Target); err != nil {
+			t.Errorf("release: %v", err)
+		}
+	}
+	writes := w.Writes()
+	if err := w.Router.Release(t.Context(), w.Target); err != nil || w.Writes() != writes {
+		t.Errorf("release: %v, %d writes to release once more", err, w.Writes()-writes)
+	}
 }
 
 func (w World) released(t *testing.T) {
@@ -329,16 +461,6 @@ func releaseMayFailAnywhere(t *testing.T, w World) {
 		w.released(t)
 	}
 	w.released(t)
-}
-
-func releaseOfMissingObjects(t *testing.T, w World) {
-	w.apply(t, split("a", "b", 60))
-	w.Remove()
-	for range 2 {
-		if err := w.Router.Release(t.Context(), w.Target); err != nil {
-			t.Errorf("release: %v", err)
-		}
-	}
 }
 
 // concurrency uses the Router from several goroutines; run it with -race.

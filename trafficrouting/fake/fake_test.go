@@ -7,6 +7,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/trafficrouting"
 	"github.com/sluice-dev/sluice/trafficrouting/conformance"
 	"github.com/sluice-dev/sluice/trafficrouting/fake"
@@ -37,7 +38,14 @@ func world(routes int) conformance.World {
 			r.Edit(rollout, func(f *fake.Routing) { f.Stable, f.Canary = stable, canary })
 		},
 		Foreign: func() any { return len(r.Get(rollout).Weights) },
-		Remove:  func() { r.Edit(rollout, func(f *fake.Routing) { f.Missing = true }) },
+		Missing: []conformance.Missing{{
+			Name:   "all",
+			Remove: func() { r.Edit(rollout, func(f *fake.Routing) { f.Missing = true }) },
+			Reason: v1alpha1.ReasonObjectMissing, Says: "create them",
+		}},
+		Reapply: func() {
+			r.Edit(rollout, func(f *fake.Routing) { f.Stable, f.Canary, f.Weights = "", "", make([]int32, routes) })
+		},
 		BeforeWrite: func(hook func(int) error) {
 			if hook == nil {
 				r.BeforeWrite(nil)

@@ -7,9 +7,10 @@ import (
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/google/go-cmp/cmp"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
-	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
+
+	"github.com/sluice-dev/sluice/trafficrouting/internal/edit"
 )
 
 func fromYAML(t *testing.T, text string, into client.Object) []byte {
@@ -24,9 +25,9 @@ func fromYAML(t *testing.T, text string, into client.Object) []byte {
 	return raw
 }
 
-func applyTo(t *testing.T, raw []byte, obj client.Object, ops []operation) any {
+func applyTo(t *testing.T, raw []byte, c edit.Change) any {
 	t.Helper()
-	data, err := encodePatch(obj, ops)
+	data, err := c.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,20 +58,20 @@ func TestSubsetBinding(t *testing.T) {
 			dr := &networkingv1.DestinationRule{}
 			raw := fromYAML(t, head+c.before, dr)
 			b := subsetBinding(dr, "canary")
-			if diff := cmp.Diff(asGeneric(t, head+c.bound), applyTo(t, raw, dr, b.bind("new"))); diff != "" {
+			if diff := cmp.Diff(asGeneric(t, head+c.bound), applyTo(t, raw, b.Bind("new"))); diff != "" {
 				t.Errorf("bind (-want +got):\n%s", diff)
 			}
 			raw = fromYAML(t, head+c.bound, dr)
 			b = subsetBinding(dr, "canary")
-			if ops := b.bind("new"); len(ops) > 0 {
-				t.Errorf("bind again: %v", ops)
+			if again := b.Bind("new"); len(again.Ops) > 0 {
+				t.Errorf("bind again: %v", again.Ops)
 			}
-			if diff := cmp.Diff(asGeneric(t, head+c.unbound), applyTo(t, raw, dr, b.unbind())); diff != "" {
+			if diff := cmp.Diff(asGeneric(t, head+c.unbound), applyTo(t, raw, b.Unbind())); diff != "" {
 				t.Errorf("unbind (-want +got):\n%s", diff)
 			}
 			fromYAML(t, head+c.unbound, dr)
-			if ops := subsetBinding(dr, "canary").unbind(); len(ops) > 0 {
-				t.Errorf("unbind again: %v", ops)
+			if again := subsetBinding(dr, "canary").Unbind(); len(again.Ops) > 0 {
+				t.Errorf("unbind again: %v", again.Ops)
 			}
 		})
 	}
@@ -83,37 +84,4 @@ func asGeneric(t *testing.T, text string) any {
 		t.Fatal(err)
 	}
 	return generic(t, raw)
-}
-
-func TestSelectorBinding(t *testing.T) {
-	const head = "metadata: {name: checkout, namespace: shop, resourceVersion: '7'}\nspec: "
-	service := &corev1.Service{}
-	raw := fromYAML(t, head+"{selector: {app.kubernetes.io/name: a}, ports: [{port: 80}]}", service)
-	got := applyTo(t, raw, service, selectorBinding(service).bind("new"))
-	want := asGeneric(t, head+"{selector: {app.kubernetes.io/name: a, pod-template-hash: new}, ports: [{port: 80}]}")
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
-func TestPointerEscapes(t *testing.T) {
-	if got, want := pointer("a/b", 3, "c~d", "~1"), "/a~1b/3/c~0d/~01"; got != want {
-		t.Errorf("pointer is %s, want %s", got, want)
-	}
-}
-
-func TestBindingsOfOneObjectAreOneEdit(t *testing.T) {
-	dr := &networkingv1.DestinationRule{}
-	raw := fromYAML(t, "metadata: {name: checkout, namespace: shop, resourceVersion: '7'}\n"+
-		"spec: {host: checkout, subsets: [{name: stable}, {name: canary}]}", dr)
-	stable, canary := subsetBinding(dr, "stable"), subsetBinding(dr, "canary")
-	edits := perObject(stable.edit(stable.bind("a")), canary.edit(canary.bind("b")))
-	if len(edits) != 1 {
-		t.Fatalf("%d edits, want 1", len(edits))
-	}
-	want := asGeneric(t, "metadata: {name: checkout, namespace: shop, resourceVersion: '7'}\nspec: {host: checkout, subsets: "+
-		"[{name: stable, labels: {pod-template-hash: a}}, {name: canary, labels: {pod-template-hash: b}}]}")
-	if diff := cmp.Diff(want, applyTo(t, raw, dr, edits[0].ops)); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
 }

@@ -2,6 +2,7 @@ package istio_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -33,14 +34,14 @@ func (c *countingTransport) RoundTrip(request *http.Request) (*http.Response, er
 func cachedRouter(t *testing.T, m *mesh) (*istio.Router, cache.Cache, *countingTransport) {
 	t.Helper()
 	counter := &countingTransport{}
-	config := rest.CopyConfig(m.config)
+	config := rest.CopyConfig(m.Config)
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
 		counter.next = next
 		return counter
 	})
 	scheme := newScheme(t)
 	objects, err := cache.New(config, cache.Options{
-		Scheme: scheme, DefaultNamespaces: map[string]cache.Config{m.namespace: {}},
+		Scheme: scheme, DefaultNamespaces: map[string]cache.Config{m.Name: {}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -63,12 +64,12 @@ func cachedRouter(t *testing.T, m *mesh) (*istio.Router, cache.Cache, *countingT
 // TestNothingToDoCostsNoRequest reads through a cache and counts requests.
 func TestNothingToDoCostsNoRequest(t *testing.T) {
 	m := twoVirtualServices(t)
-	m.mustApply("a", "b", 10)
+	m.MustApply("a", "b", 10)
 	router, objects, counter := cachedRouter(t, m)
 	seen := updatesSeen(t, objects)
 	// The client's first write asks for the API server's kinds.
 	split := trafficrouting.Split{Stable: "a", Canary: "b", Weight: 20}
-	if err := router.Apply(t.Context(), m.target, split); err != nil {
+	if err := router.Apply(t.Context(), m.Target, split); err != nil {
 		t.Fatal(err)
 	}
 	<-seen
@@ -76,10 +77,10 @@ func TestNothingToDoCostsNoRequest(t *testing.T) {
 
 	before := counter.requests.Load()
 	for range 100 {
-		if state, err := router.Observe(t.Context(), m.target); err != nil || !state.Is(split) {
+		if state, err := router.Observe(t.Context(), m.Target); err != nil || !state.Is(split) {
 			t.Fatalf("observed %+v, %v", state, err)
 		}
-		if err := router.Apply(t.Context(), m.target, split); err != nil {
+		if err := router.Apply(t.Context(), m.Target, split); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -88,7 +89,7 @@ func TestNothingToDoCostsNoRequest(t *testing.T) {
 	}
 
 	split.Weight = 50
-	if err := router.Apply(t.Context(), m.target, split); err != nil {
+	if err := router.Apply(t.Context(), m.Target, split); err != nil {
 		t.Fatal(err)
 	}
 	if n := counter.requests.Load() - before; n != 2 {
@@ -96,7 +97,7 @@ func TestNothingToDoCostsNoRequest(t *testing.T) {
 	}
 	<-seen
 	<-seen
-	if state, err := router.Observe(t.Context(), m.target); err != nil || !state.Is(split) {
+	if state, err := router.Observe(t.Context(), m.Target); err != nil || !state.Is(split) {
 		t.Errorf("observed %+v, %v", state, err)
 	}
 }
@@ -104,18 +105,18 @@ func TestNothingToDoCostsNoRequest(t *testing.T) {
 // TestAStaleReadCannotOverwrite applies on reads from before somebody else wrote.
 func TestAStaleReadCannotOverwrite(t *testing.T) {
 	m := twoVirtualServices(t)
-	m.mustApply("a", "b", 20)
-	stale := &staleReader{Reader: m.admin, objects: map[string]client.Object{}}
-	c, err := client.New(m.config, client.Options{Scheme: newScheme(t), Cache: &client.CacheOptions{Reader: stale}})
+	m.MustApply("a", "b", 20)
+	stale := &staleReader{Reader: m.Admin, objects: map[string]client.Object{}}
+	c, err := client.New(m.Config, client.Options{Scheme: newScheme(t), Cache: &client.CacheOptions{Reader: stale}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	router := istio.New(c)
-	if _, err := router.Observe(t.Context(), m.target); err != nil {
+	if _, err := router.Observe(t.Context(), m.Target); err != nil {
 		t.Fatal(err)
 	}
-	m.mustApply("a", "b", 0)
-	err = router.Apply(t.Context(), m.target, trafficrouting.Split{Stable: "a", Canary: "b", Weight: 50})
+	m.MustApply("a", "b", 0)
+	err = router.Apply(t.Context(), m.Target, trafficrouting.Split{Stable: "a", Canary: "b", Weight: 50})
 	if !istio.IsConflict(err) {
 		t.Errorf("error: %v", err)
 	}
@@ -152,8 +153,7 @@ type staleReader struct {
 func (s *staleReader) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ref, _ := istio.RefOf(obj)
-	id := ref.Kind + "/" + key.String()
+	id := fmt.Sprintf("%T/%s", obj, key)
 	if s.objects[id] == nil {
 		fresh := obj.DeepCopyObject().(client.Object)
 		if err := s.Reader.Get(ctx, key, fresh, opts...); err != nil {

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
@@ -27,15 +25,15 @@ func TestTheDocumentedYAMLWorks(t *testing.T) {
 		if err := yaml.Unmarshal([]byte(block), &parsed); err != nil {
 			t.Errorf("%v in:\n%s", err, block)
 		}
-		if !strings.Contains(block, "kind: Rollout") {
+		if !strings.Contains(block, "\nkind: Rollout\n") {
 			continue
 		}
 		tried++
 		m := newMesh(t, v1alpha1.IstioTraffic{}, strings.Split(block, "\n---\n")...)
-		m.target.Traffic = m.rollout("checkout").Spec.Traffic
-		m.mustApply("a", "b", 25)
+		m.Target.Traffic = m.Rollout("checkout").Spec.Traffic
+		m.MustApply("a", "b", 25)
 		m.wantWeights("checkout", 0, 75, 25)
-		if err := m.router.Release(t.Context(), m.target); err != nil {
+		if err := m.Router.Release(t.Context(), m.Target); err != nil {
 			t.Error(err)
 		}
 		m.wantWeights("checkout", 0, 100, 0)
@@ -43,18 +41,4 @@ func TestTheDocumentedYAMLWorks(t *testing.T) {
 	if tried != 2 {
 		t.Errorf("%d Rollouts on the page, want one for each split", tried)
 	}
-}
-
-// rollout reads a Rollout, defaults and all.
-func (m *mesh) rollout(name string) *v1alpha1.Rollout {
-	m.t.Helper()
-	object := newObject("Rollout")
-	if err := m.admin.Get(m.t.Context(), types.NamespacedName{Namespace: m.namespace, Name: name}, object); err != nil {
-		m.t.Fatal(err)
-	}
-	rollout := &v1alpha1.Rollout{}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, rollout); err != nil {
-		m.t.Fatal(err)
-	}
-	return rollout
 }

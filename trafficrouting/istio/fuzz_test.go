@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	"pgregory.net/rapid"
+
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/trafficrouting/internal/edit"
 )
 
 // generic decodes raw without losing a digit of any number.
@@ -70,7 +74,11 @@ func TestVirtualServicePatch(t *testing.T) {
 		if rapid.Bool().Draw(t, "hosts") {
 			sel = hostSelection()
 		}
-		sel.names = rapid.SliceOfNDistinct(rapid.SampledFrom(routeNamesDrawn), 0, 3, rapid.ID).Draw(t, "selected")
+		sel.ref.Routes = rapid.SliceOfNDistinct(rapid.SampledFrom(routeNamesDrawn), 0, 3, rapid.ID).Draw(t, "selected")
+		for _, port := range rapid.SliceOfNDistinct(rapid.Int32Range(1, 3), 0, 2, rapid.ID).Draw(t, "ports") {
+			sel.ref.TLS = append(sel.ref.TLS, v1alpha1.IstioTLSRoute{Port: &port})
+			sel.ref.TCP = append(sel.ref.TCP, v1alpha1.IstioTCPRoute{Port: port})
+		}
 		checkPatch(t, raw, sel, rapid.Int32Range(0, 100).Draw(t, "weight"))
 	})
 }
@@ -80,16 +88,16 @@ func TestVirtualServicePatch(t *testing.T) {
 func checkPatch(t fataler, raw []byte, sel selection, weight int32) {
 	vs := decodeVirtualService(t, raw)
 	routes, _ := findRoutes(vs, sel)
-	ops, impossible := weigh(vs, routes, weight, unlimited)
-	after, err := applyOperations(raw, vs, ops)
+	c, impossible := editable(vs, routes).Weigh(weight, unlimited)
+	after, err := applyChange(raw, c)
 	if err != nil {
-		t.Fatalf("apply %v to %s: %v", ops, raw, err)
+		t.Fatalf("apply %v to %s: %v", c.Ops, raw, err)
 	}
 
 	again := decodeVirtualService(t, after)
 	foundAgain, _ := findRoutes(again, sel)
-	if more, _ := weigh(again, foundAgain, weight, unlimited); len(more) > 0 {
-		t.Fatalf("%s: after weight %d there is more to do: %v", after, weight, more)
+	if more, _ := editable(again, foundAgain).Weigh(weight, unlimited); len(more.Ops) > 0 {
+		t.Fatalf("%s: after weight %d there is more to do: %v", after, weight, more.Ops)
 	}
 	for i, r := range routes {
 		checkNumbers(t, r.numbers(), foundAgain[i].numbers(), weight, impossible == nil)
@@ -104,35 +112,27 @@ func checkPatch(t fataler, raw []byte, sel selection, weight int32) {
 	}
 }
 
-func checkNumbers(t fataler, before, now numbers, weight int32, possible bool) {
-	if before.others != now.others {
-		t.Fatalf("others had %d, have %d", before.others, now.others)
+// checkNumbers compares the weights of a route before and after the canary was to
+// have weight. What they are in between is for the tests of package edit.
+func checkNumbers(t fataler, before, now edit.Numbers, weight int32, possible bool) {
+	if before.Others != now.Others {
+		t.Fatalf("others had %d, have %d", before.Others, now.Others)
 	}
-	sum, was := int64(now.stable)+int64(now.canary), int64(before.stable)+int64(before.canary)
-	switch {
-	case was == 0 && before.others == 0:
-		was = defaultTotal
-	case was > int64(before.common()):
-		was = int64(before.common())
+	sum, was := int64(now.Stable)+int64(now.Canary), int64(before.Stable)+int64(before.Canary)
+	if before.Others > 0 && was <= math.MaxInt32 && sum != was {
+		t.Fatalf("%+v became %+v: others have another share", before, now)
 	}
-	if sum != was {
-		t.Fatalf("%+v became %+v: the sum changed", before, now)
-	}
-	if now.elsewhere() || !possible {
+	if sum == 0 || !possible {
 		return
 	}
-	s := summarise([]numbers{now})
-	if weight < s.fitMin || weight > s.fitMax {
-		t.Fatalf("%+v became %+v, which is not weight %d: %+v", before, now, weight, s)
-	}
-	if (s.highest == 0) != (weight == 0) || (s.lowest == 100) != (weight == 100) {
+	if (now.Canary == 0) != (weight == 0) || (now.Stable == 0) != (weight == 100) {
 		t.Fatalf("weight %d made %+v: nothing or everything", weight, now)
 	}
 }
 
 // eraseWeights removes the two weights of a route, which alone may differ.
 func eraseWeights(object any, r route) {
-	route := object.(map[string]any)["spec"].(map[string]any)["http"].([]any)[r.index].(map[string]any)["route"].([]any)
+	route := object.(map[string]any)["spec"].(map[string]any)[r.list].([]any)[r.index].(map[string]any)["route"].([]any)
 	for _, i := range []int{r.stable, r.canary} {
 		delete(route[i].(map[string]any), "weight")
 	}
@@ -141,7 +141,7 @@ func eraseWeights(object any, r route) {
 var (
 	routeNamesDrawn = []string{"primary", "a/b", "c~d", "käse"}
 	hostsDrawn      = []string{
-		"checkout", "checkout.shop", "checkout.shop.svc.cluster.local",
+		"checkout", "checkout.shop", "checkout.shop.svc.cluster.local", "checkout-canary.shop.svc.cluster.local",
 		"checkout-canary", "checkout-canary.shop.svc", "legacy", "checkout.other", "www.example.com",
 	}
 	metadataDrawn = map[string]any{"name": "checkout", "namespace": "shop", "resourceVersion": "42"}
@@ -154,13 +154,27 @@ var (
 )
 
 func drawVirtualService(t *rapid.T) map[string]any {
-	routes := rapid.SliceOfN(rapid.Custom(drawRoute), 1, 4).Draw(t, "routes")
+	spec := map[string]any{"hosts": []string{"checkout"}, "http": rapid.SliceOfN(rapid.Custom(drawRoute), 1, 4).Draw(t, "routes")}
+	for _, list := range []string{listTLS, listTCP} {
+		if routes := rapid.SliceOfN(rapid.Custom(drawConnectionRoute), 0, 2).Draw(t, list); len(routes) > 0 {
+			spec[list] = routes
+		}
+	}
 	return drawUnknown(t, map[string]any{
 		"apiVersion": "networking.istio.io/v1",
 		"kind":       "VirtualService",
 		"metadata":   metadataDrawn,
-		"spec":       drawUnknown(t, map[string]any{"hosts": []string{"checkout"}, "http": routes}),
+		"spec":       drawUnknown(t, spec),
 	})
+}
+
+// drawConnectionRoute draws a TLS or a TCP route.
+func drawConnectionRoute(t *rapid.T) map[string]any {
+	route := drawRoute(t)
+	delete(route, "name")
+	delete(route, "headers")
+	route["match"] = []any{map[string]any{"port": rapid.Uint32Range(1, 3).Draw(t, "port")}}
+	return route
 }
 
 func drawRoute(t *rapid.T) map[string]any {

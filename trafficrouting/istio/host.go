@@ -1,29 +1,33 @@
 package istio
 
-import "strings"
+import (
+	"net/netip"
+	"strings"
+)
 
 // DefaultClusterDomain is the DNS domain of a cluster that was given no other.
 const DefaultClusterDomain = "cluster.local"
 
-// resolveHost returns the full name of the service that host means in a routing
-// object of namespace. "a", "a.ns", "a.ns.svc" and the full name are the same
-// service; any other name stands for itself.
+// resolveHost returns the host that Istio takes the host of a routing object of
+// namespace for: a name without a dot is that of a service in the namespace; any
+// other stands for itself, "checkout.shop" and "checkout.shop.svc" included.
 func resolveHost(host, namespace, domain string) string {
-	labels := strings.Split(host, ".")
-	switch {
-	case host == "" || host == "*":
-		return host
-	case len(labels) == 1:
-		return serviceHost(host, namespace, domain)
-	case len(labels) == 2:
-		return serviceHost(labels[0], labels[1], domain)
-	case len(labels) == 3 && labels[2] == "svc":
-		return serviceHost(labels[0], labels[1], domain)
-	default:
+	if host == "" || host == "*" || strings.Contains(host, ".") {
 		return host
 	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return host
+	}
+	return serviceHost(host, namespace, domain)
 }
 
 func serviceHost(name, namespace, domain string) string {
 	return name + "." + namespace + ".svc." + domain
+}
+
+// cutShort reports whether host is full cut short after the namespace or after
+// "svc": what DNS completes, and Istio does not.
+func cutShort(host, full, domain string) bool {
+	name, ok := strings.CutSuffix(full, ".svc."+domain)
+	return ok && (host == name || host == name+".svc")
 }

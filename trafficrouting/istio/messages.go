@@ -2,6 +2,7 @@ package istio
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
@@ -13,40 +14,36 @@ import (
 // maxListed bounds the names in a message; it goes into a condition.
 const maxListed = 20
 
-func (r route) describe(vs *networkingv1.VirtualService) string {
-	if name := r.http.GetName(); name != "" {
-		return fmt.Sprintf("VirtualService %s/%s, route %q,", vs.Namespace, vs.Name, name)
+// String names the route to its author.
+func (r route) String() string {
+	if r.name != "" {
+		return fmt.Sprintf("VirtualService %s/%s, route %q,", r.vs.Namespace, r.vs.Name, r.name)
 	}
-	return fmt.Sprintf("VirtualService %s/%s, spec.http[%d],", vs.Namespace, vs.Name, r.index)
+	return fmt.Sprintf("VirtualService %s/%s, spec.%s[%d],", r.vs.Namespace, r.vs.Name, r.list, r.index)
 }
 
-func routeNotChosen(vs *networkingv1.VirtualService) error {
-	http := vs.Spec.GetHttp()
-	if len(http) == 0 {
-		return trafficrouting.Problemf(v1alpha1.ReasonRouteMissing,
-			"VirtualService %s/%s has no HTTP route: add one under spec.http", vs.Namespace, vs.Name)
-	}
-	names, unnamed := routeNames(vs)
-	message := fmt.Sprintf("VirtualService %s/%s has %d HTTP routes: write the names of those to weigh under "+
-		"spec.traffic.istio.virtualServices[].routes.", vs.Namespace, vs.Name, len(http))
-	if len(names) > 0 {
-		message += " There are: " + list(names) + "."
-	}
-	if unnamed > 0 {
-		message += fmt.Sprintf(" %d of them have no name: add it as spec.http[].name.", unnamed)
+func noRouteSends(vs *networkingv1.VirtualService, s selection) error {
+	message := fmt.Sprintf("VirtualService %s/%s has no route that sends to %s or to %s: have destinations of a route be\n%s",
+		vs.Namespace, vs.Name, s.stable, s.canary, strings.TrimSuffix(s.stable.yaml(100)+s.canary.yaml(0), "\n"))
+	for _, r := range routesOf(vs) {
+		if hint := s.hint(r); hint != "" {
+			return trafficrouting.Problemf(v1alpha1.ReasonRouteMissing, "%s\n%s", message, hint)
+		}
 	}
 	return trafficrouting.Problemf(v1alpha1.ReasonRouteMissing, "%s", message)
 }
 
-func routeNotFound(vs *networkingv1.VirtualService, name string) error {
+func routeNotFound(vs *networkingv1.VirtualService, n namedRoute) error {
+	message := fmt.Sprintf("VirtualService %s/%s has no %s: %s.", vs.Namespace, vs.Name, n.what, n.remedy)
 	names, unnamed := routeNames(vs)
-	message := fmt.Sprintf("VirtualService %s/%s has no HTTP route named %q: set spec.http[].name to it, or correct "+
-		"spec.traffic.istio.virtualServices[].routes.", vs.Namespace, vs.Name, name)
 	if len(names) > 0 {
-		message += " There are: " + list(names) + "."
+		message += " HTTP routes are: " + list(names) + "."
 	}
 	if unnamed > 0 {
-		message += fmt.Sprintf(" %d have no name.", unnamed)
+		message += fmt.Sprintf(" %d HTTP routes have no name.", unnamed)
+	}
+	if n := len(vs.Spec.GetTls()) + len(vs.Spec.GetTcp()); n > 0 {
+		message += fmt.Sprintf(" There are %d TLS and TCP routes.", n)
 	}
 	return trafficrouting.Problemf(v1alpha1.ReasonRouteMissing, "%s", message)
 }
@@ -69,7 +66,18 @@ func list(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:maxListed], ", "), len(names)-maxListed)
 }
 
-func destinationNotFound(vs *networkingv1.VirtualService, r route, s selection, haveStable, haveCanary bool) error {
+func describeTLS(want v1alpha1.IstioTLSRoute) string {
+	var parts []string
+	if want.Port != nil {
+		parts = append(parts, fmt.Sprintf("port %d", *want.Port))
+	}
+	if len(want.SNIHosts) > 0 {
+		parts = append(parts, "SNI hosts "+strings.Join(want.SNIHosts, ", "))
+	}
+	return strings.Join(parts, " and ")
+}
+
+func destinationNotFound(r route, s selection, haveStable, haveCanary bool) error {
 	var missing, yaml string
 	switch {
 	case !haveStable && !haveCanary:
@@ -82,17 +90,45 @@ func destinationNotFound(vs *networkingv1.VirtualService, r route, s selection, 
 		missing = "no canary destination. Add"
 		yaml = s.canary.yaml(0)
 	}
-	return trafficrouting.Problemf(v1alpha1.ReasonDestinationMissing, "%s has %s under spec.http[%d].route:\n%s",
-		r.describe(vs), missing, r.index, strings.TrimSuffix(yaml, "\n"))
+	message := fmt.Sprintf("%s has %s under spec.%s[%d].route:\n%s", r, missing, r.list, r.index, strings.TrimSuffix(yaml, "\n"))
+	if s.unnamed() {
+		message += "\nor name the routes to weigh under spec.traffic.istio.virtualServices[]."
+	}
+	if hint := s.hint(r); hint != "" {
+		message += "\n" + hint
+	}
+	return trafficrouting.Problemf(v1alpha1.ReasonDestinationMissing, "%s", message)
+}
+
+// unnamed reports whether the Rollout leaves it to the VirtualService which routes
+// are weighed.
+func (s selection) unnamed() bool {
+	return len(s.ref.Routes)+len(s.ref.TLS)+len(s.ref.TCP) == 0
+}
+
+// hint tells of a host that looks like one of the two destinations and that Istio
+// takes for another; it is empty if there is none.
+func (s selection) hint(r route) string {
+	for _, d := range r.destinations {
+		host := d.GetDestination().GetHost()
+		full := slices.IndexFunc([]string{s.stable.host, s.canary.host}, func(full string) bool {
+			return cutShort(host, full, s.domain)
+		})
+		if full >= 0 {
+			return fmt.Sprintf("Istio completes no name that has a dot: write %s instead of %s.",
+				[]string{s.stable.host, s.canary.host}[full], host)
+		}
+	}
+	return ""
 }
 
 // weightSum is what the route's destinations hold, 100 at most.
 func weightSum(r route) int32 {
 	var sum int64
-	for _, d := range r.http.GetRoute() {
+	for _, d := range r.destinations {
 		sum += int64(max(d.GetWeight(), 0))
 	}
-	return int32(min(sum, defaultTotal))
+	return int32(min(sum, 100))
 }
 
 func (d destination) yaml(weight int32) string {
@@ -110,10 +146,10 @@ func (d destination) String() string {
 	return "host " + d.written + ", subset " + d.subset
 }
 
-func destinationRepeated(vs *networkingv1.VirtualService, r route, d destination, indexes []int) error {
+func destinationRepeated(r route, d destination, indexes []int) error {
 	return trafficrouting.Problemf(v1alpha1.ReasonDestinationMissing,
-		"%s has %d destinations with %s (spec.http[%d].route%v): which of them to weigh is unclear, leave one",
-		r.describe(vs), len(indexes), d, r.index, indexes)
+		"%s has %d destinations with %s (spec.%s[%d].route%v): which of them to weigh is unclear, leave one",
+		r, len(indexes), d, r.list, r.index, indexes)
 }
 
 func subsetsNotFound(object string, names []string) error {

@@ -3,18 +3,16 @@ package istio
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/trafficrouting"
+	"github.com/sluice-dev/sluice/trafficrouting/internal/edit"
+	"github.com/sluice-dev/sluice/trafficrouting/internal/grants"
 )
 
 const (
@@ -22,44 +20,12 @@ const (
 	defaultCanarySubset = "canary"
 )
 
-// routing is what a Target's objects are, as far as they could be read.
-type routing struct {
-	// stable and canary are nil where they are missing.
-	stable, canary  *binding
-	virtualServices []virtualService
-	// problems only the user can mend; failures may pass by themselves.
-	problems, failures []error
-}
-
-// virtualService is one with its selected routes.
-type virtualService struct {
-	object *networkingv1.VirtualService
-	routes []route
-}
-
-func (r *routing) err() error {
-	return errors.Join(append(append([]error{}, r.problems...), r.failures...)...)
-}
-
-// note records err; it reports whether there was none.
-func (r *routing) note(err error) bool {
-	switch {
-	case err == nil:
-		return true
-	case trafficrouting.AsProblem(err) != nil:
-		r.problems = append(r.problems, err)
-	default:
-		r.failures = append(r.failures, err)
-	}
-	return false
-}
-
 // read reads all objects of the target.
-func (r *Router) read(ctx context.Context, t trafficrouting.Target) *routing {
-	found := &routing{}
+func (r *Router) read(ctx context.Context, t trafficrouting.Target) *edit.Routing {
+	found := &edit.Routing{}
 	spec := t.Traffic.Istio
 	if spec == nil || (spec.DestinationRule == nil) == (spec.Services == nil) {
-		found.note(trafficrouting.Problemf(v1alpha1.ReasonInvalidSpec,
+		found.Note(trafficrouting.Problemf(v1alpha1.ReasonInvalidSpec,
 			"spec.traffic.istio must have exactly one of destinationRule and services"))
 		return found
 	}
@@ -70,77 +36,99 @@ func (r *Router) read(ctx context.Context, t trafficrouting.Target) *routing {
 		sel.stable, sel.canary = r.readServices(ctx, found, t.Rollout.Namespace, *spec.Services)
 	}
 	for _, ref := range spec.VirtualServices {
-		vs := &networkingv1.VirtualService{}
-		key := types.NamespacedName{Namespace: t.Rollout.Namespace, Name: ref.Name}
-		if !found.note(r.get(ctx, kindVirtualService, key, vs)) {
-			continue
-		}
-		sel.names = ref.Routes
-		routes, err := findRoutes(vs, sel)
-		found.note(err)
-		found.virtualServices = append(found.virtualServices, virtualService{vs, routes})
+		sel.ref = ref
+		r.readVirtualService(ctx, found, t.Rollout.Namespace, sel)
 	}
 	return found
 }
 
+func (r *Router) readVirtualService(ctx context.Context, found *edit.Routing, namespace string, sel selection) {
+	ref := virtualServiceRef(namespace, sel.ref)
+	if !found.Note(r.permitted(ctx, namespace, ref)) {
+		return
+	}
+	vs := &networkingv1.VirtualService{}
+	if !found.Note(r.get(ctx, types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, vs)) {
+		return
+	}
+	if ref.Namespace != namespace {
+		// A short name would mean a service over there.
+		sel.stable.written = cmp.Or(sel.stable.host, sel.stable.written)
+		sel.canary.written = cmp.Or(sel.canary.host, sel.canary.written)
+	}
+	routes, err := findRoutes(vs, sel)
+	found.Note(err)
+	found.Objects = append(found.Objects, editable(vs, routes))
+}
+
+// permitted returns a problem for what a Rollout of namespace may not refer to.
+func (r *Router) permitted(ctx context.Context, namespace string, ref trafficrouting.Ref) error {
+	if ref.Namespace == namespace {
+		return nil
+	}
+	permitted, err := grants.Permits(ctx, r.Client, namespace, networkingv1.GroupName, ref)
+	if err != nil || permitted {
+		return err
+	}
+	return grants.Denied(namespace, schema.GroupKind{Group: networkingv1.GroupName, Kind: ref.Kind}, ref)
+}
+
 // readSubsets reads the DestinationRule. Where it is missing, destinations are
 // still known by their subsets.
-func (r *Router) readSubsets(ctx context.Context, found *routing, namespace string, spec v1alpha1.IstioDestinationRule,
+func (r *Router) readSubsets(ctx context.Context, found *edit.Routing, namespace string, spec v1alpha1.IstioDestinationRule,
 ) (stable, canary destination) {
 	stable = destination{subset: cmp.Or(spec.StableSubset, defaultStableSubset), written: "<the service>"}
 	canary = destination{subset: cmp.Or(spec.CanarySubset, defaultCanarySubset), written: "<the service>"}
 	dr := &networkingv1.DestinationRule{}
 	key := types.NamespacedName{Namespace: namespace, Name: spec.Name}
-	if !found.note(r.get(ctx, kindDestinationRule, key, dr)) {
+	if !found.Note(r.get(ctx, key, dr)) {
 		return stable, canary
 	}
 	host := dr.Spec.GetHost()
 	for _, d := range []*destination{&stable, &canary} {
 		d.host, d.written = resolveHost(host, dr.Namespace, r.domain), host
 	}
-	found.stable, found.canary = subsetBinding(dr, stable.subset), subsetBinding(dr, canary.subset)
+	found.Stable, found.Canary = subsetBinding(dr, stable.subset), subsetBinding(dr, canary.subset)
 	var missing []string
-	if found.stable == nil {
+	if found.Stable == nil {
 		missing = append(missing, stable.subset)
 	}
-	if found.canary == nil {
+	if found.Canary == nil {
 		missing = append(missing, canary.subset)
 	}
 	if len(missing) > 0 {
-		found.note(subsetsNotFound(kindDestinationRule+" "+key.String(), missing))
+		found.Note(subsetsNotFound(kindDestinationRule+" "+key.String(), missing))
 	}
 	return stable, canary
 }
 
-func (r *Router) readServices(ctx context.Context, found *routing, namespace string, spec v1alpha1.IstioServices,
-) (stable, canary destination) {
-	read := func(name string) (*binding, destination) {
-		d := destination{host: serviceHost(name, namespace, r.domain), written: name}
-		service := &corev1.Service{}
-		key := types.NamespacedName{Namespace: namespace, Name: name}
-		if !found.note(r.get(ctx, kindService, key, service)) {
-			return nil, d
+// subsetBinding returns the binding of a subset; nil if there is no such subset.
+func subsetBinding(dr *networkingv1.DestinationRule, name string) *edit.Binding {
+	for i, subset := range dr.Spec.GetSubsets() {
+		if subset.GetName() != name {
+			continue
 		}
-		return selectorBinding(service), d
+		return &edit.Binding{
+			Object: dr,
+			Path:   []any{"spec", "subsets", i, "labels"},
+			Holds:  []edit.Operation{edit.Test(edit.Pointer("spec", "subsets", i, "name"), name)},
+			Labels: subset.GetLabels(),
+		}
 	}
-	found.stable, stable = read(spec.Stable)
-	found.canary, canary = read(spec.Canary)
-	return stable, canary
+	return nil
 }
 
-func (r *Router) get(ctx context.Context, kind string, key types.NamespacedName, obj client.Object) error {
-	err := r.client.Get(ctx, key, obj)
-	switch {
-	case err == nil:
-		return nil
-	case apierrors.IsNotFound(err):
-		return trafficrouting.Problemf(v1alpha1.ReasonObjectMissing,
-			"%s %s does not exist: create it, or correct its name in spec.traffic.istio", kind, key)
-	case meta.IsNoMatchError(err):
-		return trafficrouting.Problemf(v1alpha1.ReasonObjectMissing,
-			"%s %s does not exist, for the cluster has no kind %s in networking.istio.io/v1: install Istio 1.22 or newer",
-			kind, key, kind)
-	default:
-		return fmt.Errorf("read %s %s: %w", kind, key, err)
+func (r *Router) readServices(ctx context.Context, found *edit.Routing, namespace string, spec v1alpha1.IstioServices,
+) (stable, canary destination) {
+	found.ReadServices(ctx, r.Client, edit.ServicePair{
+		Namespace: namespace, Stable: spec.Stable, Canary: spec.Canary, Field: "spec.traffic.istio.services",
+	})
+	named := func(name string) destination {
+		return destination{host: serviceHost(name, namespace, r.domain), written: name}
 	}
+	return named(spec.Stable), named(spec.Canary)
+}
+
+func (r *Router) get(ctx context.Context, key types.NamespacedName, obj client.Object) error {
+	return edit.Get(ctx, r.Client, obj, key, "spec.traffic.istio", "Istio 1.22 or newer")
 }

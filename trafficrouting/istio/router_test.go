@@ -6,17 +6,15 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/trafficrouting"
+	"github.com/sluice-dev/sluice/trafficrouting/internal/onserver"
 	"github.com/sluice-dev/sluice/trafficrouting/istio"
 )
-
-func inNamespace(namespace string) client.ListOption { return client.InNamespace(namespace) }
 
 // twoVirtualServices is a mesh with three routes in two VirtualServices.
 func twoVirtualServices(t *testing.T) *mesh {
@@ -27,9 +25,9 @@ func twoVirtualServices(t *testing.T) *mesh {
 
 func TestBindingsAreWrittenBeforeWeights(t *testing.T) {
 	m := twoVirtualServices(t)
-	m.mustApply("a", "b", 20)
+	m.MustApply("a", "b", 20)
 	var order []string
-	for _, patch := range m.patches {
+	for _, patch := range m.Patches() {
 		order = append(order, strings.Fields(patch)[0])
 		if !strings.Contains(patch, `{"op":"test","path":"/metadata/resourceVersion"`) {
 			t.Errorf("unguarded: %s", patch)
@@ -39,8 +37,8 @@ func TestBindingsAreWrittenBeforeWeights(t *testing.T) {
 	if diff := cmp.Diff([]string{"checkout", "checkout", "checkout-public"}, order); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if !strings.Contains(m.patches[0], "/spec/subsets/") {
-		t.Errorf("the first write is %s", m.patches[0])
+	if !strings.Contains(m.Patches()[0], "/spec/subsets/") {
+		t.Errorf("the first write is %s", m.Patches()[0])
 	}
 	m.wantWeights("checkout", 1, 80, 20)
 	m.wantWeights("checkout-public", 0, 720, 180, 100)
@@ -49,10 +47,10 @@ func TestBindingsAreWrittenBeforeWeights(t *testing.T) {
 
 func TestReturningIsOneRequestPerVirtualService(t *testing.T) {
 	m := twoVirtualServices(t)
-	m.mustApply("a", "b", 20)
-	before := m.writes()
-	m.mustApply("a", "b", 0)
-	if n := m.writes() - before; n != 2 {
+	m.MustApply("a", "b", 20)
+	before := m.Writes()
+	m.MustApply("a", "b", 0)
+	if n := m.Writes() - before; n != 2 {
 		t.Errorf("%d requests for 2 VirtualServices", n)
 	}
 	m.wantWeights("checkout", 1, 100, 0)
@@ -62,19 +60,19 @@ func TestReturningIsOneRequestPerVirtualService(t *testing.T) {
 
 func TestOneVirtualServiceThatFailsKeepsNoOtherBack(t *testing.T) {
 	m := twoVirtualServices(t)
-	m.mustApply("a", "b", 20)
-	m.beforeWrite(func(n int) error {
+	m.MustApply("a", "b", 20)
+	m.BeforeWrite(func(n int) error {
 		if n == 1 {
 			return errDown
 		}
 		return nil
 	})
-	if err := m.apply("a", "b", 0); !errors.Is(err, errDown) {
+	if err := m.Apply("a", "b", 0); !errors.Is(err, errDown) {
 		t.Errorf("error: %v", err)
 	}
 	m.wantWeights("checkout", 1, 80, 20)
 	m.wantWeights("checkout-public", 0, 900, 0, 100)
-	state, err := m.router.Observe(t.Context(), m.target)
+	state, err := m.Router.Observe(t.Context(), m.Target)
 	want := trafficrouting.State{Stable: "a", Canary: "b", MinWeight: 0, MaxWeight: 20, Programmed: trafficrouting.ProgrammedUnknown}
 	if err != nil || state != want {
 		t.Errorf("observed %+v, %v", state, err)
@@ -83,12 +81,12 @@ func TestOneVirtualServiceThatFailsKeepsNoOtherBack(t *testing.T) {
 
 func TestAMissingVirtualServiceKeepsNoOtherBack(t *testing.T) {
 	m := twoVirtualServices(t)
-	m.mustApply("a", "b", 20)
-	m.delete("VirtualService", "checkout")
-	wantProblem(t, m.apply("a", "b", 0), v1alpha1.ReasonObjectMissing, "checkout")
+	m.MustApply("a", "b", 20)
+	m.Delete("VirtualService", "checkout")
+	onserver.WantProblem(t, m.Apply("a", "b", 0), v1alpha1.ReasonObjectMissing, "checkout")
 	m.wantWeights("checkout-public", 1, 0, 100)
-	state, err := m.router.Observe(t.Context(), m.target)
-	wantProblem(t, err, v1alpha1.ReasonObjectMissing, "checkout")
+	state, err := m.Router.Observe(t.Context(), m.Target)
+	onserver.WantProblem(t, err, v1alpha1.ReasonObjectMissing, "checkout")
 	if !state.Uniform(0) || state.Canary != "b" {
 		t.Errorf("observed %+v", state)
 	}
@@ -96,25 +94,25 @@ func TestAMissingVirtualServiceKeepsNoOtherBack(t *testing.T) {
 
 func TestConflictsAreConflicts(t *testing.T) {
 	m := newMesh(t, services(named("checkout")), stableService, canaryService, hostVirtualService)
-	m.mustApply("a", "b", 20)
+	m.MustApply("a", "b", 20)
 	for _, c := range []struct{ kind, name, stable string }{
 		{"VirtualService", "checkout", "a"},
 		{"Service", "checkout", "z"},
 	} {
-		m.beforeWrite(func(n int) error {
+		m.BeforeWrite(func(n int) error {
 			if n == 1 {
-				m.edit(c.kind, c.name, func(object map[string]any) {
+				m.Edit(c.kind, c.name, func(object map[string]any) {
 					at(object, "metadata").(map[string]any)["labels"] = map[string]any{"somebody": "else"}
 				})
 			}
 			return nil
 		})
-		err := m.apply(c.stable, "b", 50)
-		m.beforeWrite(nil)
+		err := m.Apply(c.stable, "b", 50)
+		m.BeforeWrite(nil)
 		if !istio.IsConflict(err) || !apierrors.IsConflict(err) {
 			t.Errorf("%s: error: %v", c.kind, err)
 		}
-		if got := m.get(c.kind, c.name).GetLabels()["somebody"]; got != "else" {
+		if got := m.Get(c.kind, c.name).GetLabels()["somebody"]; got != "else" {
 			t.Errorf("%s: the edit between is lost", c.kind)
 		}
 	}
@@ -122,7 +120,7 @@ func TestConflictsAreConflicts(t *testing.T) {
 
 func TestARejectedObjectIsNoConflict(t *testing.T) {
 	m := newMesh(t, services(named("checkout")), stableService, canaryService, hostVirtualService)
-	err := m.apply("a", "not a label", 50)
+	err := m.Apply("a", "not a label", 50)
 	if !apierrors.IsInvalid(err) || istio.IsConflict(err) {
 		t.Errorf("error: %v", err)
 	}
@@ -131,10 +129,10 @@ func TestARejectedObjectIsNoConflict(t *testing.T) {
 
 func TestOtherRoutesSubsetsAndFieldsAreNotTouched(t *testing.T) {
 	m := newMesh(t, subsets(named("checkout", "primary")), destinationRule, subsetVirtualService)
-	m.mustApply("a", "b", 20)
+	m.MustApply("a", "b", 20)
 	m.wantWeights("checkout", 0, -1)
 	m.wantWeights("checkout", 1, 80, 20)
-	dr := m.get("DestinationRule", "checkout").Object
+	dr := m.Get("DestinationRule", "checkout").Object
 	want := []any{
 		map[string]any{"name": "old", "labels": map[string]any{"version": "v0"}},
 		map[string]any{"name": "canary", "labels": map[string]any{"pod-template-hash": "b"}},
@@ -146,39 +144,39 @@ func TestOtherRoutesSubsetsAndFieldsAreNotTouched(t *testing.T) {
 	if diff := cmp.Diff(want, at(dr, "spec", "subsets")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if manager := m.get("VirtualService", "checkout").GetManagedFields(); manager[len(manager)-1].Manager != istio.FieldManager {
+	if manager := m.Get("VirtualService", "checkout").GetManagedFields(); manager[len(manager)-1].Manager != istio.FieldManager {
 		t.Errorf("managed by %+v", manager)
 	}
 }
 
 func TestADeletedServiceDoesNotKeepTrafficFromStable(t *testing.T) {
 	m := newMesh(t, services(named("checkout")), stableService, canaryService, hostVirtualService)
-	m.mustApply("a", "b", 50)
-	m.delete("Service", "checkout-canary")
-	wantProblem(t, m.apply("a", "b", 60), v1alpha1.ReasonObjectMissing, "checkout-canary")
+	m.MustApply("a", "b", 50)
+	m.Delete("Service", "checkout-canary")
+	onserver.WantProblem(t, m.Apply("a", "b", 60), v1alpha1.ReasonObjectMissing, "checkout-canary")
 	m.wantWeights("checkout", 0, 50, 50)
-	wantProblem(t, m.apply("a", "b", 0), v1alpha1.ReasonObjectMissing, "checkout-canary")
+	onserver.WantProblem(t, m.Apply("a", "b", 0), v1alpha1.ReasonObjectMissing, "checkout-canary")
 	m.wantWeights("checkout", 0, 0, 100)
 }
 
 func TestReleaseLeavesTrafficWhereItIsServed(t *testing.T) {
 	m := newMesh(t, services(named("checkout")), stableService, canaryService, hostVirtualService)
-	m.mustApply("a", "b", 50)
-	m.delete("Service", "checkout")
-	if err := m.router.Release(t.Context(), m.target); err != nil {
+	m.MustApply("a", "b", 50)
+	m.Delete("Service", "checkout")
+	if err := m.Router.Release(t.Context(), m.Target); err != nil {
 		t.Fatal(err)
 	}
 	m.wantWeights("checkout", 0, 50, 50)
-	if selector, ok := at(m.get("Service", "checkout-canary").Object, "spec").(map[string]any)["selector"]; ok {
+	if selector, ok := at(m.Get("Service", "checkout-canary").Object, "spec").(map[string]any)["selector"]; ok {
 		t.Errorf("the selector is %v", selector)
 	}
 }
 
 func TestReleaseWithoutDestinationRule(t *testing.T) {
 	m := newMesh(t, subsets(named("checkout", "primary", "gone")), destinationRule, subsetVirtualService)
-	_ = m.apply("a", "b", 50) // A route that is missing is no matter here.
-	m.delete("DestinationRule", "checkout")
-	if err := m.router.Release(t.Context(), m.target); err != nil {
+	_ = m.Apply("a", "b", 50) // A route that is missing is no matter here.
+	m.Delete("DestinationRule", "checkout")
+	if err := m.Router.Release(t.Context(), m.Target); err != nil {
 		t.Fatal(err)
 	}
 	m.wantWeights("checkout", 1, 100, 0)
@@ -200,8 +198,8 @@ func TestProblemsSayWhatToWrite(t *testing.T) {
 			VirtualServices: []v1alpha1.IstioVirtualService{named("checkout", "primary")},
 			DestinationRule: &v1alpha1.IstioDestinationRule{Name: "checkout", CanarySubset: "next"},
 		}, []string{destinationRule, subsetVirtualService}, v1alpha1.ReasonDestinationMissing, "spec.subsets:\n- name: next"},
-		{"several routes", subsets(named("checkout")), []string{destinationRule, subsetVirtualService},
-			v1alpha1.ReasonRouteMissing, "admin, primary"},
+		{"no route that sends here", services(named("checkout")), []string{stableService, canaryService, subsetVirtualService},
+			v1alpha1.ReasonDestinationMissing, "no canary destination"},
 		{"no such route", subsets(named("checkout", "prime")), []string{destinationRule, subsetVirtualService},
 			v1alpha1.ReasonRouteMissing, `"prime"`},
 		{"no destination", subsets(named("checkout", "admin")), []string{destinationRule, subsetVirtualService},
@@ -210,60 +208,79 @@ func TestProblemsSayWhatToWrite(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := newMesh(t, c.traffic, c.documents...)
-			_, err := m.router.Observe(t.Context(), m.target)
-			wantProblem(t, err, c.reason, c.says)
-			wantProblem(t, m.apply("a", "b", 20), c.reason, c.says)
-			if err := m.router.Release(t.Context(), m.target); err != nil {
+			_, err := m.Router.Observe(t.Context(), m.Target)
+			onserver.WantProblem(t, err, c.reason, c.says)
+			onserver.WantProblem(t, m.Apply("a", "b", 20), c.reason, c.says)
+			if err := m.Router.Release(t.Context(), m.Target); err != nil {
 				t.Errorf("release: %v", err)
 			}
 		})
 	}
 }
 
-func wantProblem(t *testing.T, err error, reason, says string) {
-	t.Helper()
-	problem := trafficrouting.AsProblem(err)
-	if problem == nil {
-		t.Fatalf("error %v is no problem", err)
+func TestRefs(t *testing.T) {
+	const here, there = "shop", "mesh"
+	elsewhere := named("c")
+	elsewhere.Namespace = there
+	for _, c := range []struct {
+		traffic       v1alpha1.IstioTraffic
+		claims, reads []string
+	}{
+		{subsets(named("a"), named("b", "x")), []string{"VirtualService/shop/a", "VirtualService/shop/b", "DestinationRule/shop/checkout"}, nil},
+		{services(named("a")), []string{"VirtualService/shop/a", "Service/shop/checkout", "Service/shop/checkout-canary"}, nil},
+		{subsets(elsewhere), []string{"VirtualService/mesh/c", "DestinationRule/shop/checkout"}, []string{"ReferenceGrant/mesh/"}},
+	} {
+		traffic := v1alpha1.Traffic{Istio: &c.traffic}
+		if diff := cmp.Diff(c.claims, refStrings(istio.Claims(here, traffic))); diff != "" {
+			t.Errorf("claims (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff(c.reads, refStrings(istio.Reads(here, traffic))); diff != "" {
+			t.Errorf("reads (-want +got):\n%s", diff)
+		}
 	}
-	if problem.Reason != reason || !strings.Contains(problem.Message, says) {
-		t.Errorf("problem is %v, want %s with %q", problem, reason, says)
+	if refs := istio.Claims(here, v1alpha1.Traffic{}); refs != nil {
+		t.Errorf("claims of nothing: %v", refs)
 	}
 }
 
-func TestRefs(t *testing.T) {
-	got := map[string][]istio.Ref{}
-	for name, traffic := range map[string]v1alpha1.IstioTraffic{
-		"subsets": subsets(named("a"), named("b", "x")), "services": services(named("a")),
-	} {
-		got[name] = istio.Refs(v1alpha1.Traffic{Istio: &traffic})
+func refStrings(refs []trafficrouting.Ref) []string {
+	var all []string
+	for _, ref := range refs {
+		all = append(all, ref.String())
 	}
-	want := map[string][]istio.Ref{
-		"subsets":  {{Kind: "VirtualService", Name: "a"}, {Kind: "VirtualService", Name: "b"}, {Kind: "DestinationRule", Name: "checkout"}},
-		"services": {{Kind: "VirtualService", Name: "a"}, {Kind: "Service", Name: "checkout"}, {Kind: "Service", Name: "checkout-canary"}},
+	return all
+}
+
+// TestKinds holds that each kind names its objects as the refs do, and tells what
+// matters in them from what does not.
+func TestKinds(t *testing.T) {
+	names := map[string]bool{}
+	for _, kind := range istio.Kinds() {
+		before, ok := kind.Object.DeepCopyObject().(client.Object)
+		if !ok {
+			t.Fatalf("%T is no object", kind.Object)
+		}
+		before.SetNamespace("shop")
+		before.SetName("x")
+		names[kind.RefOf(before).String()] = true
+		after := before.DeepCopyObject().(client.Object)
+		after.SetResourceVersion("2")
+		after.SetLabels(map[string]string{"a": "b"})
+		if kind.Changed(before, after) {
+			t.Errorf("%T: a label is a change", kind.Object)
+		}
+		if service, ok := after.(*corev1.Service); ok {
+			service.Spec.Selector = map[string]string{"app": "a"}
+		}
+		after.SetGeneration(2)
+		if !kind.Changed(before, after) {
+			t.Errorf("%T: another spec is no change", kind.Object)
+		}
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	want := map[string]bool{
+		"VirtualService/shop/x": true, "DestinationRule/shop/x": true, "Service/shop/x": true, "ReferenceGrant/shop/": true,
+	}
+	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
-	}
-	if refs := istio.Refs(v1alpha1.Traffic{}); refs != nil {
-		t.Errorf("refs of nothing: %v", refs)
-	}
-	for kind, obj := range map[string]client.Object{
-		"VirtualService/x":  &networkingv1.VirtualService{},
-		"DestinationRule/x": &networkingv1.DestinationRule{},
-		"Service/x":         &corev1.Service{},
-	} {
-		obj.SetName("x")
-		if ref, ok := istio.RefOf(obj); !ok || ref.String() != kind {
-			t.Errorf("%s: %v, %t", kind, ref, ok)
-		}
-	}
-	if ref, ok := istio.RefOf(&corev1.Pod{}); ok {
-		t.Errorf("a pod is %v", ref)
-	}
-	for _, obj := range istio.Watched() {
-		if _, ok := istio.RefOf(obj); !ok {
-			t.Errorf("%T is watched and has no ref", obj)
-		}
 	}
 }

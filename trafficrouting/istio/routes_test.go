@@ -2,26 +2,29 @@ package istio
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/google/go-cmp/cmp"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/trafficrouting"
+	"github.com/sluice-dev/sluice/trafficrouting/internal/edit"
 )
 
 // unlimited lets both destinations get more.
-var unlimited = limits{raiseStable: true, raiseCanary: true}
+var unlimited = edit.Limits{RaiseStable: true, RaiseCanary: true}
 
 func subsetSelection(names ...string) selection {
 	host := serviceHost("checkout", "shop", DefaultClusterDomain)
 	return selection{
 		domain: DefaultClusterDomain,
-		names:  names,
+		ref:    v1alpha1.IstioVirtualService{Name: "checkout", Routes: names},
 		stable: destination{host: host, subset: "stable", written: "checkout"},
 		canary: destination{host: host, subset: "canary", written: "checkout"},
 	}
@@ -30,10 +33,40 @@ func subsetSelection(names ...string) selection {
 func hostSelection(names ...string) selection {
 	return selection{
 		domain: DefaultClusterDomain,
-		names:  names,
+		ref:    v1alpha1.IstioVirtualService{Name: "checkout", Routes: names},
 		stable: destination{host: serviceHost("checkout", "shop", DefaultClusterDomain), written: "checkout"},
 		canary: destination{host: serviceHost("checkout-canary", "shop", DefaultClusterDomain), written: "checkout-canary"},
 	}
+}
+
+// connections selects TLS and TCP routes, between two subsets.
+func connections(tls []v1alpha1.IstioTLSRoute, tcp ...v1alpha1.IstioTCPRoute) selection {
+	sel := subsetSelection()
+	sel.ref.TLS, sel.ref.TCP = tls, tcp
+	return sel
+}
+
+// connectionRoutes is a spec with TLS and TCP routes, of which one of each has the
+// weights of stable and canary.
+func connectionRoutes(tlsStable, tlsCanary, tcpStable, tcpCanary string) string {
+	return fmt.Sprintf(`
+  - route: [{destination: {host: checkout, subset: stable}, weight: 100}, {destination: {host: checkout, subset: canary}}]
+  tls:
+  - match: [{port: 8443, sniHosts: [b.example.com]}, {port: 443, sniHosts: [c.example.com]}]
+    route: [{destination: {host: checkout, subset: stable}, weight: 100}, {destination: {host: checkout, subset: canary}}]
+  - match: [{port: 443, sniHosts: [a.example.com, b.example.com]}]
+    route:
+    - {destination: {host: checkout, subset: stable}, weight: %s}
+    - {destination: {host: checkout, subset: canary}, weight: %s}
+  tcp:
+  - match: [{port: 3306}, {port: 3307}]
+    route:
+    - {destination: {host: checkout, subset: stable}, weight: %s}
+    - {destination: {host: checkout, subset: canary}, weight: %s}
+  - match: [{port: 33}]
+    route: [{destination: {host: checkout, subset: stable}, weight: 100}, {destination: {host: checkout, subset: canary}}]
+  - route: [{destination: {host: checkout, subset: stable}, weight: 100}, {destination: {host: checkout, subset: canary}}]`,
+		tlsStable, tlsCanary, tcpStable, tcpCanary)
 }
 
 // withRoutes makes the JSON of a VirtualService of the YAML of its spec.http.
@@ -66,9 +99,9 @@ func decodeVirtualService(t fataler, raw []byte) *networkingv1.VirtualService {
 	return vs
 }
 
-// applyOperations applies ops to raw, guarded, as an API server does.
-func applyOperations(raw []byte, vs *networkingv1.VirtualService, ops []operation) ([]byte, error) {
-	data, err := encodePatch(vs, ops)
+// applyChange applies c to raw, guarded, as an API server does.
+func applyChange(raw []byte, c edit.Change) ([]byte, error) {
+	data, err := c.Encode()
 	if err != nil {
 		return nil, err
 	}
@@ -79,11 +112,11 @@ func applyOperations(raw []byte, vs *networkingv1.VirtualService, ops []operatio
 	return patch.Apply(raw)
 }
 
-func patched(t testing.TB, raw []byte, vs *networkingv1.VirtualService, ops []operation) []byte {
+func patched(t testing.TB, raw []byte, c edit.Change) []byte {
 	t.Helper()
-	out, err := applyOperations(raw, vs, ops)
+	out, err := applyChange(raw, c)
 	if err != nil {
-		t.Fatalf("apply %v to %s: %v", ops, raw, err)
+		t.Fatalf("apply %v to %s: %v", c.Ops, raw, err)
 	}
 	return out
 }
@@ -113,12 +146,12 @@ func TestWeigh(t *testing.T) {
 			routes: `
   - route:
     - {destination: {host: checkout.shop.svc.cluster.local, subset: canary}, headers: {request: {set: {x: a/b~c}}}}
-    - {destination: {host: checkout.shop.svc, subset: stable, port: {number: 80}}}`,
+    - {destination: {host: checkout, subset: stable, port: {number: 80}}}`,
 			sel: subsetSelection(), weight: 1,
 			want: `
   - route:
     - {destination: {host: checkout.shop.svc.cluster.local, subset: canary}, headers: {request: {set: {x: a/b~c}}}, weight: 1}
-    - {destination: {host: checkout.shop.svc, subset: stable, port: {number: 80}}, weight: 99}`,
+    - {destination: {host: checkout, subset: stable, port: {number: 80}}, weight: 99}`,
 		},
 		{
 			name: "two Services, named routes only, fields that the client does not know",
@@ -131,7 +164,7 @@ func TestWeigh(t *testing.T) {
     futureField: {deep: [1, 2.50, null]}
     route:
     - {destination: {host: checkout, futureField: 1e400}, weight: 100, futureField: x}
-    - {destination: {host: checkout-canary.shop}}`,
+    - {destination: {host: checkout-canary.shop.svc.cluster.local}}`,
 			sel: hostSelection("primary"), weight: 50,
 			want: `
   - name: admin
@@ -142,7 +175,7 @@ func TestWeigh(t *testing.T) {
     futureField: {deep: [1, 2.50, null]}
     route:
     - {destination: {host: checkout, futureField: 1e400}, weight: 50, futureField: x}
-    - {destination: {host: checkout-canary.shop}, weight: 50}`,
+    - {destination: {host: checkout-canary.shop.svc.cluster.local}, weight: 50}`,
 		},
 		{
 			name: "a third destination keeps its share",
@@ -185,6 +218,82 @@ func TestWeigh(t *testing.T) {
     - {destination: {host: checkout, subset: canary}, weight: 250}`,
 		},
 		{
+			name: "without names, every route that sends here",
+			routes: `
+  - name: admin
+    route:
+    - {destination: {host: checkout, subset: old}, weight: 100}
+  - name: elsewhere
+    redirect: {uri: /}
+  - route:
+    - {destination: {host: checkout, subset: stable}, weight: 80}
+    - {destination: {host: checkout, subset: old}, weight: 10}
+    - {destination: {host: checkout, subset: canary}, weight: 10}
+  tls:
+  - match: [{port: 443, sniHosts: [checkout.example.com]}]
+    route:
+    - {destination: {host: checkout, subset: stable}, weight: 100}
+    - {destination: {host: checkout, subset: canary}}
+  - match: [{port: 443, sniHosts: [other.example.com]}]
+    route: [{destination: {host: other}}]
+  tcp:
+  - match: [{port: 5432}]
+    route:
+    - {destination: {host: checkout, subset: canary}, weight: 0}
+    - {destination: {host: checkout, subset: stable}, weight: 100}`,
+			sel: subsetSelection(), weight: 20,
+			want: `
+  - name: admin
+    route:
+    - {destination: {host: checkout, subset: old}, weight: 100}
+  - name: elsewhere
+    redirect: {uri: /}
+  - route:
+    - {destination: {host: checkout, subset: stable}, weight: 72}
+    - {destination: {host: checkout, subset: old}, weight: 10}
+    - {destination: {host: checkout, subset: canary}, weight: 18}
+  tls:
+  - match: [{port: 443, sniHosts: [checkout.example.com]}]
+    route:
+    - {destination: {host: checkout, subset: stable}, weight: 80}
+    - {destination: {host: checkout, subset: canary}, weight: 20}
+  - match: [{port: 443, sniHosts: [other.example.com]}]
+    route: [{destination: {host: other}}]
+  tcp:
+  - match: [{port: 5432}]
+    route:
+    - {destination: {host: checkout, subset: canary}, weight: 20}
+    - {destination: {host: checkout, subset: stable}, weight: 80}`,
+		},
+		{
+			name:   "TLS by SNI and port, TCP by port",
+			routes: connectionRoutes("100", "0", "100", "0"),
+			sel: connections(
+				[]v1alpha1.IstioTLSRoute{{Port: ptr.To(int32(443)), SNIHosts: []string{"b.example.com"}}},
+				v1alpha1.IstioTCPRoute{Port: 3306}),
+			weight: 25,
+			want:   connectionRoutes("75", "25", "75", "25"),
+		},
+		{
+			name:   "TLS by SNI alone",
+			routes: connectionRoutes("100", "0", "100", "0"),
+			sel:    connections([]v1alpha1.IstioTLSRoute{{SNIHosts: []string{"a.example.com", "b.example.com"}}}),
+			weight: 25,
+			want:   connectionRoutes("75", "25", "100", "0"),
+		},
+		{
+			name: "weights too small to tell are written anew",
+			routes: `
+  - route:
+    - {destination: {host: checkout, subset: stable}, weight: 1}
+    - {destination: {host: checkout, subset: canary}, weight: 0}`,
+			sel: subsetSelection(), weight: 5,
+			want: `
+  - route:
+    - {destination: {host: checkout, subset: stable}, weight: 95}
+    - {destination: {host: checkout, subset: canary}, weight: 5}`,
+		},
+		{
 			name: "negative weights count as none",
 			routes: `
   - route:
@@ -204,11 +313,11 @@ func TestWeigh(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ops, err := weigh(vs, routes, c.weight, unlimited)
+			change, err := editable(vs, routes).Weigh(c.weight, unlimited)
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := patched(t, raw, vs, ops)
+			got := patched(t, raw, change)
 			if diff := cmp.Diff(generic(t, withRoutes(t, c.want)), generic(t, got)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -228,24 +337,24 @@ func TestWeighWithinLimits(t *testing.T) {
     - {destination: {host: checkout, subset: canary}, weight: 90}`)
 	for _, c := range []struct {
 		name string
-		may  limits
+		may  edit.Limits
 		want [2]int32
 	}{
 		{"both", unlimited, [2]int32{50, 50}},
-		{"stable only", limits{raiseStable: true}, [2]int32{10, 50}},
-		{"canary only", limits{raiseCanary: true}, [2]int32{50, 90}},
-		{"neither", limits{}, [2]int32{10, 90}},
+		{"stable only", edit.Limits{RaiseStable: true}, [2]int32{10, 50}},
+		{"canary only", edit.Limits{RaiseCanary: true}, [2]int32{50, 90}},
+		{"neither", edit.Limits{}, [2]int32{10, 90}},
 	} {
 		vs := parse(t, raw)
 		routes, err := findRoutes(vs, subsetSelection("a", "b"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		ops, err := weigh(vs, routes, 50, c.may)
+		change, err := editable(vs, routes).Weigh(50, c.may)
 		if err != nil {
 			t.Fatal(err)
 		}
-		after := parse(t, patched(t, raw, vs, ops))
+		after := parse(t, patched(t, raw, change))
 		got := [2]int32{after.Spec.Http[0].Route[1].Weight, after.Spec.Http[1].Route[1].Weight}
 		if got != c.want {
 			t.Errorf("%s: canary weights %v, want %v", c.name, got, c.want)
@@ -264,11 +373,11 @@ func TestEveryWeightIsGuarded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ops, err := weigh(vs, routes, 20, unlimited)
+	change, err := editable(vs, routes).Weigh(20, unlimited)
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := encodePatch(vs, ops)
+	data, err := change.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,15 +416,46 @@ func TestProblems(t *testing.T) {
 	}{
 		{
 			name: "named route missing", routes: good, sel: subsetSelection("good", "lost"),
-			reason: v1alpha1.ReasonRouteMissing, says: []string{`"lost"`, "There are: good"},
+			reason: v1alpha1.ReasonRouteMissing, says: []string{`"lost"`, "HTTP routes are: good"},
 		},
 		{
-			name: "several routes, none named", routes: good + "\n  - route: []", sel: subsetSelection(),
-			reason: v1alpha1.ReasonRouteMissing, says: []string{"2 HTTP routes", "good", "1 of them have no name"},
+			name: "no TLS route", routes: good, sel: connections([]v1alpha1.IstioTLSRoute{{Port: ptr.To(int32(443)), SNIHosts: []string{"a.b"}}}),
+			reason: v1alpha1.ReasonRouteMissing, says: []string{"no TLS route with a match of port 443 and SNI hosts a.b", "spec.tls[].match"},
+		},
+		{
+			name: "no TCP route", routes: connectionRoutes("1", "1", "1", "1"), sel: connections(nil, v1alpha1.IstioTCPRoute{Port: 3308}),
+			reason: v1alpha1.ReasonRouteMissing, says: []string{"no TCP route with a match of port 3308", "spec.tcp[].match"},
+		},
+		{
+			name: "no route sends here", routes: "  - {name: other, route: [{destination: {host: other}}]}", sel: subsetSelection(),
+			reason: v1alpha1.ReasonRouteMissing,
+			says:   []string{"no route that sends to", "host: checkout\n    subset: canary\n  weight: 0"},
 		},
 		{
 			name: "no route", routes: "    []", sel: subsetSelection(),
-			reason: v1alpha1.ReasonRouteMissing, says: []string{"no HTTP route"},
+			reason: v1alpha1.ReasonRouteMissing, says: []string{"no route that sends to"},
+		},
+		{
+			name: "a name that Istio does not complete", sel: hostSelection(),
+			routes: "  - route: [{destination: {host: checkout.shop.svc}, weight: 100}, {destination: {host: checkout-canary.shop}}]",
+			reason: v1alpha1.ReasonRouteMissing,
+			says:   []string{"write checkout.shop.svc.cluster.local instead of checkout.shop.svc"},
+		},
+		{
+			name: "a name that Istio does not complete, beside one that it does", sel: hostSelection(),
+			routes: "  - route: [{destination: {host: checkout}, weight: 100}, {destination: {host: checkout-canary.shop}}]",
+			reason: v1alpha1.ReasonDestinationMissing,
+			says:   []string{"no canary destination", "write checkout-canary.shop.svc.cluster.local instead of checkout-canary.shop"},
+		},
+		{
+			name: "a route to all pods of the service", sel: subsetSelection(),
+			routes: good + "\n  - route: [{destination: {host: checkout}}]",
+			reason: v1alpha1.ReasonDestinationMissing, says: []string{"spec.http[1], has neither", "or name the routes to weigh"},
+		},
+		{
+			name: "a TCP route without canary", sel: subsetSelection(),
+			routes: good + "\n  tcp: [{route: [{destination: {host: checkout, subset: stable}}]}]",
+			reason: v1alpha1.ReasonDestinationMissing, says: []string{"spec.tcp[0], has no canary destination. Add under spec.tcp[0].route"},
 		},
 		{
 			name: "canary missing", sel: subsetSelection("good", "half"),
@@ -351,7 +491,7 @@ func TestProblems(t *testing.T) {
     route:
     - {destination: {host: checkout, subset: stable}}
     - {destination: {host: checkout, subset: canary}}
-    - {destination: {host: checkout.shop, subset: canary}, weight: 100}`,
+    - {destination: {host: checkout.shop.svc.cluster.local, subset: canary}, weight: 100}`,
 			reason: v1alpha1.ReasonDestinationMissing, says: []string{"2 destinations", "[1 2]", "leave one"},
 		},
 	} {
@@ -369,7 +509,7 @@ func TestProblems(t *testing.T) {
 					t.Errorf("message lacks %q:\n%s", want, problem.Message)
 				}
 			}
-			if len(c.sel.names) > 0 && (len(routes) != 1 || routes[0].http.GetName() != "good") {
+			if len(c.sel.ref.Routes) > 0 && (len(routes) != 1 || routes[0].name != "good") {
 				t.Errorf("the good route is not usable: %v", routes)
 			}
 		})
@@ -386,19 +526,19 @@ func TestIndivisibleWeights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ops, err := weigh(vs, routes, 50, unlimited); trafficrouting.AsProblem(err) == nil || len(ops) > 0 {
-		t.Errorf("half of 1: %v, %v", ops, err)
+	if half, err := editable(vs, routes).Weigh(50, unlimited); trafficrouting.AsProblem(err) == nil || len(half.Ops) > 0 {
+		t.Errorf("half of 1: %v, %v", half.Ops, err)
 	}
 	for weight, want := range map[int32]int{0: 0, 100: 2} {
-		ops, err := weigh(vs, routes, weight, unlimited)
+		change, err := editable(vs, routes).Weigh(weight, unlimited)
 		sets := 0
-		for _, op := range ops {
+		for _, op := range change.Ops {
 			if op.Op == "add" {
 				sets++
 			}
 		}
 		if err != nil || sets != want {
-			t.Errorf("weight %d: %v, %v", weight, ops, err)
+			t.Errorf("weight %d: %v, %v", weight, change.Ops, err)
 		}
 	}
 }

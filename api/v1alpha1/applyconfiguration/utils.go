@@ -40,10 +40,20 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.CanaryStrategyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("DrainStatus"):
 		return &apiv1alpha1.DrainStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("GatewayAPIRoute"):
+		return &apiv1alpha1.GatewayAPIRouteApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("GatewayAPIServices"):
+		return &apiv1alpha1.GatewayAPIServicesApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("GatewayAPITraffic"):
+		return &apiv1alpha1.GatewayAPITrafficApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("IstioDestinationRule"):
 		return &apiv1alpha1.IstioDestinationRuleApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("IstioServices"):
 		return &apiv1alpha1.IstioServicesApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("IstioTCPRoute"):
+		return &apiv1alpha1.IstioTCPRouteApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("IstioTLSRoute"):
+		return &apiv1alpha1.IstioTLSRouteApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("IstioTraffic"):
 		return &apiv1alpha1.IstioTrafficApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("IstioVirtualService"):

@@ -198,6 +198,48 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
 - name: com.github.sluice-dev.sluice.api.v1alpha1.ErrorPolicy
   scalar: string
+- name: com.github.sluice-dev.sluice.api.v1alpha1.GatewayAPIRoute
+  map:
+    fields:
+    - name: kind
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.GatewayAPIRouteKind
+      default: HTTPRoute
+    - name: name
+      type:
+        scalar: string
+    - name: rules
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+- name: com.github.sluice-dev.sluice.api.v1alpha1.GatewayAPIRouteKind
+  scalar: string
+- name: com.github.sluice-dev.sluice.api.v1alpha1.GatewayAPIServices
+  map:
+    fields:
+    - name: canary
+      type:
+        scalar: string
+    - name: stable
+      type:
+        scalar: string
+- name: com.github.sluice-dev.sluice.api.v1alpha1.GatewayAPITraffic
+  map:
+    fields:
+    - name: routes
+      type:
+        list:
+          elementType:
+            namedType: com.github.sluice-dev.sluice.api.v1alpha1.GatewayAPIRoute
+          elementRelationship: associative
+          keys:
+          - kind
+          - name
+    - name: services
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.GatewayAPIServices
 - name: com.github.sluice-dev.sluice.api.v1alpha1.IstioDestinationRule
   map:
     fields:
@@ -221,6 +263,24 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: stable
       type:
         scalar: string
+- name: com.github.sluice-dev.sluice.api.v1alpha1.IstioTCPRoute
+  map:
+    fields:
+    - name: port
+      type:
+        scalar: numeric
+- name: com.github.sluice-dev.sluice.api.v1alpha1.IstioTLSRoute
+  map:
+    fields:
+    - name: port
+      type:
+        scalar: numeric
+    - name: sniHosts
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
 - name: com.github.sluice-dev.sluice.api.v1alpha1.IstioTraffic
   map:
     fields:
@@ -237,6 +297,7 @@ var schemaYAML = typed.YAMLObject(`types:
             namedType: com.github.sluice-dev.sluice.api.v1alpha1.IstioVirtualService
           elementRelationship: associative
           keys:
+          - namespace
           - name
 - name: com.github.sluice-dev.sluice.api.v1alpha1.IstioVirtualService
   map:
@@ -244,12 +305,30 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: name
       type:
         scalar: string
+    - name: namespace
+      type:
+        scalar: string
+      default: ""
     - name: routes
       type:
         list:
           elementType:
             scalar: string
           elementRelationship: associative
+    - name: tcp
+      type:
+        list:
+          elementType:
+            namedType: com.github.sluice-dev.sluice.api.v1alpha1.IstioTCPRoute
+          elementRelationship: associative
+          keys:
+          - port
+    - name: tls
+      type:
+        list:
+          elementType:
+            namedType: com.github.sluice-dev.sluice.api.v1alpha1.IstioTLSRoute
+          elementRelationship: atomic
 - name: com.github.sluice-dev.sluice.api.v1alpha1.Measurement
   map:
     fields:
@@ -734,6 +813,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
       default: 30s
+    - name: gatewayAPI
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.GatewayAPITraffic
     - name: istio
       type:
         namedType: com.github.sluice-dev.sluice.api.v1alpha1.IstioTraffic

@@ -5,9 +5,8 @@ package v1alpha1
 // IstioTrafficApplyConfiguration represents a declarative configuration of the IstioTraffic type for use
 // with apply.
 //
-// IstioTraffic splits by the weights of VirtualServices in the Rollout's
-// namespace. Only weights are ever edited, and either the subsets' labels or the
-// Services' selectors.
+// IstioTraffic splits by the weights of VirtualServices. Only weights are ever
+// edited, and either the subsets' labels or the Services' selectors.
 type IstioTrafficApplyConfiguration struct {
 	// virtualServices hold the routes whose weights move. 1 to 10.
 	VirtualServices []IstioVirtualServiceApplyConfiguration `json:"virtualServices,omitempty"`

@@ -5,13 +5,24 @@ package v1alpha1
 // IstioVirtualServiceApplyConfiguration represents a declarative configuration of the IstioVirtualService type for use
 // with apply.
 //
-// IstioVirtualService names routes of a VirtualService.
+// IstioVirtualService names routes of a VirtualService. Without any of routes, tls
+// and tcp it is all routes, of whichever of the three lists, that send to the
+// stable or the canary destination, of which there must be one at least.
 type IstioVirtualServiceApplyConfiguration struct {
-	// name of the VirtualService, in the Rollout's namespace.
+	// name of the VirtualService.
 	Name *string `json:"name,omitempty"`
-	// routes are names of HTTP routes. Without them the VirtualService must have
-	// exactly one HTTP route.
+	// namespace of the VirtualService; empty stands for the Rollout's. In any other
+	// one a ReferenceGrant of gateway.networking.k8s.io must let Rollouts of this
+	// namespace refer to the VirtualService. Default "".
+	Namespace *string `json:"namespace,omitempty"`
+	// routes are names of HTTP routes (spec.http[].name).
 	Routes []string `json:"routes,omitempty"`
+	// tls are TLS routes (spec.tls), by what they match. Weights divide
+	// connections there. At most 50.
+	TLS []IstioTLSRouteApplyConfiguration `json:"tls,omitempty"`
+	// tcp are TCP routes (spec.tcp), by the port that they match. Weights divide
+	// connections there. At most 50.
+	TCP []IstioTCPRouteApplyConfiguration `json:"tcp,omitempty"`
 }
 
 // IstioVirtualServiceApplyConfiguration constructs a declarative configuration of the IstioVirtualService type for use with
@@ -28,12 +39,46 @@ func (b *IstioVirtualServiceApplyConfiguration) WithName(value string) *IstioVir
 	return b
 }
 
+// WithNamespace sets the Namespace field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Namespace field is set to the value of the last call.
+func (b *IstioVirtualServiceApplyConfiguration) WithNamespace(value string) *IstioVirtualServiceApplyConfiguration {
+	b.Namespace = &value
+	return b
+}
+
 // WithRoutes adds the given value to the Routes field in the declarative configuration
 // and returns the receiver, so that objects can be build by chaining "With" function invocations.
 // If called multiple times, values provided by each call will be appended to the Routes field.
 func (b *IstioVirtualServiceApplyConfiguration) WithRoutes(values ...string) *IstioVirtualServiceApplyConfiguration {
 	for i := range values {
 		b.Routes = append(b.Routes, values[i])
+	}
+	return b
+}
+
+// WithTLS adds the given value to the TLS field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the TLS field.
+func (b *IstioVirtualServiceApplyConfiguration) WithTLS(values ...*IstioTLSRouteApplyConfiguration) *IstioVirtualServiceApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithTLS")
+		}
+		b.TLS = append(b.TLS, *values[i])
+	}
+	return b
+}
+
+// WithTCP adds the given value to the TCP field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the TCP field.
+func (b *IstioVirtualServiceApplyConfiguration) WithTCP(values ...*IstioTCPRouteApplyConfiguration) *IstioVirtualServiceApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithTCP")
+		}
+		b.TCP = append(b.TCP, *values[i])
 	}
 	return b
 }

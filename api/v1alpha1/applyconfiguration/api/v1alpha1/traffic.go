@@ -13,6 +13,9 @@ import (
 type TrafficApplyConfiguration struct {
 	// istio splits by the weights of VirtualServices.
 	Istio *IstioTrafficApplyConfiguration `json:"istio,omitempty"`
+	// gatewayAPI splits by the weights of the Gateway API's routes, of gateways and
+	// of meshes.
+	GatewayAPI *GatewayAPITrafficApplyConfiguration `json:"gatewayAPI,omitempty"`
 	// propagationTime is how long a change of routing may take to reach every
 	// proxy: a split counts as in force, and the next change that builds on it is
 	// made, no sooner. Default 1s, at most 10m.
@@ -33,6 +36,14 @@ func Traffic() *TrafficApplyConfiguration {
 // If called multiple times, the Istio field is set to the value of the last call.
 func (b *TrafficApplyConfiguration) WithIstio(value *IstioTrafficApplyConfiguration) *TrafficApplyConfiguration {
 	b.Istio = value
+	return b
+}
+
+// WithGatewayAPI sets the GatewayAPI field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the GatewayAPI field is set to the value of the last call.
+func (b *TrafficApplyConfiguration) WithGatewayAPI(value *GatewayAPITrafficApplyConfiguration) *TrafficApplyConfiguration {
+	b.GatewayAPI = value
 	return b
 }
 
