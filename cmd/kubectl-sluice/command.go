@@ -38,7 +38,7 @@ type commandOptions struct {
 }
 
 func (o *commandOptions) addFlags(cmd *cobra.Command) {
-	o.output = newOutput()
+	o.output = newOutput(false)
 	o.output.addFlags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.stated.Revision, "revision", "", "revision that is meant; without it, the one that the Rollout is at now")

@@ -19,7 +19,7 @@ type getOptions struct {
 }
 
 func (c *cli) getCommand() *cobra.Command {
-	o := &getOptions{cli: c, output: newOutput()}
+	o := &getOptions{cli: c, output: newOutput(true)}
 	cmd := &cobra.Command{
 		Use:   "get [NAME...]",
 		Short: "Show Rollouts with their revisions, pods, analysis and commands",

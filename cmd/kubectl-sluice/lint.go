@@ -68,7 +68,7 @@ func (o *lintOptions) run(ctx context.Context) error {
 	if len(o.files.Filenames) == 0 && o.files.Kustomize == "" {
 		return errors.New("name what to check with -f or -k; -f - reads standard input")
 	}
-	infos, err := resource.NewLocalBuilder().Unstructured().StdinInUse().FilenameParam(false, &o.files).Flatten().Do().Infos()
+	infos, err := resource.NewLocalBuilder().Unstructured().FilenameParam(false, &o.files).Flatten().Do().Infos()
 	if err != nil {
 		return fmt.Errorf("reading the manifests: %w", err)
 	}

@@ -19,7 +19,7 @@ type listOptions struct {
 }
 
 func (c *cli) listCommand() *cobra.Command {
-	o := &listOptions{cli: c, output: newOutput()}
+	o := &listOptions{cli: c, output: newOutput(true)}
 	cmd := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},

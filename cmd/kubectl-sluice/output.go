@@ -18,9 +18,13 @@ import (
 // output is -o and what belongs to it.
 type output struct {
 	flags *genericclioptions.PrintFlags
+	// hasWide is whether there is more to show to people with -o wide.
+	hasWide bool
 }
 
-func newOutput() *output { return &output{genericclioptions.NewPrintFlags("")} }
+func newOutput(hasWide bool) *output {
+	return &output{genericclioptions.NewPrintFlags(""), hasWide}
+}
 
 func (o *output) addFlags(cmd *cobra.Command) {
 	o.flags.AddFlags(cmd)
@@ -31,14 +35,19 @@ func (o *output) addFlags(cmd *cobra.Command) {
 	}
 }
 
-func (o *output) formats() []string { return append([]string{"wide"}, o.flags.AllowedFormats()...) }
+func (o *output) formats() []string {
+	if !o.hasWide {
+		return o.flags.AllowedFormats()
+	}
+	return append([]string{"wide"}, o.flags.AllowedFormats()...)
+}
 
 // machine reports whether objects are asked for instead of text for people.
 func (o *output) machine() bool {
 	return *o.flags.OutputFormat != "" && !o.wide()
 }
 
-func (o *output) wide() bool { return *o.flags.OutputFormat == "wide" }
+func (o *output) wide() bool { return o.hasWide && *o.flags.OutputFormat == "wide" }
 
 // print writes an object as it was asked for.
 func (o *output) print(out io.Writer, obj runtime.Object) error {
@@ -46,8 +55,17 @@ func (o *output) print(out io.Writer, obj runtime.Object) error {
 	if err != nil {
 		return fmt.Errorf("--output: %w", err)
 	}
-	if err := printer.PrintObj(obj, out); err != nil {
-		return fmt.Errorf("printing: %w", err)
+	objects := []runtime.Object{obj}
+	if list, ok := obj.(*v1alpha1.RolloutList); ok && *o.flags.OutputFormat == "name" {
+		objects = nil // a list has no name
+		for i := range list.Items {
+			objects = append(objects, &list.Items[i])
+		}
+	}
+	for _, obj := range objects {
+		if err := printer.PrintObj(obj, out); err != nil {
+			return fmt.Errorf("printing: %w", err)
+		}
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ the tool may undo this.`,
 
 // pauseOrResume completes a command that writes spec.paused.
 func (c *cli) pauseOrResume(cmd *cobra.Command, o *pauseOptions) *cobra.Command {
-	o.cli, o.output = c, newOutput()
+	o.cli, o.output = c, newOutput(false)
 	o.output.addFlags(cmd)
 	addDryRun(cmd, &o.dryRun)
 	cmd.Args = oneName

@@ -34,7 +34,7 @@ type setImageOptions struct {
 }
 
 func (c *cli) setImageCommand() *cobra.Command {
-	o := &setImageOptions{cli: c, output: newOutput()}
+	o := &setImageOptions{cli: c, output: newOutput(false)}
 	cmd := &cobra.Command{
 		Use:   "image NAME CONTAINER=IMAGE...",
 		Short: "Release another image",

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -108,10 +109,10 @@ func (s *Schemas) Knows(u *unstructured.Unstructured) (bool, error) {
 	}
 	var known []string
 	for k := range s.kinds {
-		known = append(known, fmt.Sprintf("%s %s", k.GroupVersion(), k.Kind))
+		known = append(known, k.Version+"/"+k.Kind)
 	}
 	slices.Sort(known)
-	return false, fmt.Errorf("%s %s is not a kind of Sluice: it has %v", gvk.GroupVersion(), gvk.Kind, known)
+	return false, fmt.Errorf("%s/%s is not a kind of %s; it has %s", gvk.Version, gvk.Kind, s.group, strings.Join(known, ", "))
 }
 
 // schemaProblems checks an object as the API server does when it is created: unknown
@@ -137,5 +138,6 @@ func texts(errs field.ErrorList) []string {
 	for i, err := range errs {
 		out[i] = err.Error()
 	}
+	slices.Sort(out) // fields of an object are visited in any order
 	return out
 }
