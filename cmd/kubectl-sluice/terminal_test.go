@@ -216,7 +216,6 @@ func TestQuestions(t *testing.T) {
 	// Enter does not stand for a promotion.
 	promote, code := run("\n", "promote", "app")
 	promote.expect(`Step smoke, 1 of 3 of revision [a-z0-9]+ is passed now`)
-	promote.expect(`Not waited for: approval \(somebody has to promote the step\)`)
 	promote.expect(`Step half follows, with 50% of requests`)
 	promote.expect(`Promote ` + s.namespace + `/app\? \[y/N\]`)
 	if code != exitFailed || s.commands() != 0 {

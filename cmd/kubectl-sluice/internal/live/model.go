@@ -69,6 +69,12 @@ type outcome struct {
 // second makes the view count.
 type second struct{}
 
+// The smallest screen that is drawn; a smaller terminal shows a part of it.
+const (
+	leastWidth  = 30
+	leastHeight = 6
+)
+
 // New returns a view that shows nothing yet.
 func New(o Options) *Model { return &Model{options: o, width: 80, height: 24} }
 
@@ -86,7 +92,7 @@ func tick() tea.Cmd {
 func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
-		m.width, m.height = max(msg.Width, 20), max(msg.Height, 6)
+		m.width, m.height = max(msg.Width, leastWidth), max(msg.Height, leastHeight)
 	case Seen:
 		m.seen, m.problem = msg.Snapshot, nil
 	case Unseen:
@@ -181,7 +187,10 @@ func (m *Model) View() tea.View {
 // Draw returns the screen: as much of the tree as there is room for, and the footer.
 func (m *Model) Draw() string {
 	footer := m.footer()
-	room := max(1, m.height-len(footer))
+	if excess := len(footer) - (m.height - 1); excess > 0 {
+		footer = footer[excess:] // what is asked stands at its end
+	}
+	room := m.height - len(footer)
 	body := m.body()
 	m.top = max(0, min(m.top, len(body)-room))
 	body = body[m.top:min(len(body), m.top+room)]

@@ -137,11 +137,11 @@ func impactOfPromoteFull(s *Snapshot) []string {
 	return append(out, "The canary gets all traffic as soon as its pods can carry it, and becomes stable.")
 }
 
-// skipped names what the current step still waits for.
+// skipped names what the current step still waits for, besides the promotion itself.
 func skipped(s *Snapshot) []string {
 	var out []string
 	for _, g := range Gates(s) {
-		if !g.Open {
+		if !g.Open && g.Name != approvalGate {
 			out = append(out, fmt.Sprintf("Not waited for: %s (%s).", g.Name, g.Detail))
 		}
 	}

@@ -19,6 +19,9 @@ type Gate struct {
 	Detail string `json:"detail,omitempty"`
 }
 
+// approvalGate is the name of the gate that a promotion itself opens.
+const approvalGate = "approval"
+
 // Gates lists what the current step of a release needs, in the order in which the
 // operator looks at them.
 func Gates(s *Snapshot) []Gate {
@@ -31,7 +34,7 @@ func Gates(s *Snapshot) []Gate {
 		return gates
 	}
 	if step.Approval == v1alpha1.ApprovalRequired {
-		gates = append(gates, Gate{Name: "approval", Detail: "somebody has to promote the step"})
+		gates = append(gates, Gate{Name: approvalGate, Detail: "somebody has to promote the step"})
 	}
 	if s.Rollout.Spec.Analysis != nil && at.Weight > 0 {
 		gates = append(gates, analysisGate(s.Rollout))
