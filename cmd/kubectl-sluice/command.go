@@ -117,7 +117,7 @@ func (o *commandOptions) spec(ctx context.Context, at *cluster.Cluster, name str
 // report prints the command that was created.
 func (o *commandOptions) report(a *v1alpha1.RolloutAction) error {
 	if o.output.machine() {
-		return o.output.print(o.Out, a)
+		return o.output.object(o.Out, a)
 	}
 	how := "created"
 	if o.dryRun == "server" {

@@ -73,7 +73,7 @@ func checkFormat(format string) error {
 func (c *cli) write(format string, value any) error {
 	marshal := func(v any) ([]byte, error) { return json.MarshalIndent(v, "", "    ") }
 	if format == "yaml" {
-		marshal = func(v any) ([]byte, error) { return yaml.Marshal(v) }
+		marshal = yaml.Marshal
 	}
 	raw, err := marshal(value)
 	if err != nil {

@@ -60,7 +60,7 @@ func (o *getOptions) run(ctx context.Context, names []string) error {
 		return err
 	}
 	if o.output.machine() {
-		return o.output.print(o.Out, printable(list, len(names) == 1))
+		return o.output.object(o.Out, printable(list, len(names) == 1))
 	}
 	if len(list.Items) == 0 {
 		fmt.Fprintln(o.ErrOut, o.selection.none(at.Namespace))
@@ -98,7 +98,7 @@ func (o *getOptions) follow(ctx context.Context, at *cluster.Cluster, name strin
 				return false, nil
 			}
 			last = r.ResourceVersion
-			return false, o.output.print(o.Out, printable(&v1alpha1.RolloutList{Items: []v1alpha1.Rollout{*r}}, true))
+			return false, o.output.object(o.Out, printable(&v1alpha1.RolloutList{Items: []v1alpha1.Rollout{*r}}, true))
 		}
 		s, err := at.Around(ctx, r)
 		if err != nil {

@@ -92,12 +92,12 @@ func (o *lintOptions) run(ctx context.Context) error {
 }
 
 func (o *lintOptions) check(ctx context.Context, schemas *lint.Schemas, u *unstructured.Unstructured, result *linted) error {
-	known, err := schemas.Knows(u)
-	if err != nil {
-		result.Errors = []string{err.Error()}
+	known, problem := schemas.Knows(u)
+	switch {
+	case problem != "":
+		result.Errors = []string{problem}
 		return nil
-	}
-	if !known {
+	case !known:
 		result.Skipped = true
 		return nil
 	}

@@ -52,7 +52,7 @@ func (o *listOptions) run(ctx context.Context) error {
 	}
 	switch {
 	case o.output.machine():
-		return o.output.print(o.Out, printable(found, false))
+		return o.output.object(o.Out, printable(found, false))
 	case len(found.Items) == 0:
 		fmt.Fprintln(o.ErrOut, o.selection.none(at.Namespace))
 	default:
@@ -69,7 +69,7 @@ func (o *listOptions) follow(ctx context.Context, at *cluster.Cluster, list *sho
 		}
 		for i := range rollouts {
 			one := &v1alpha1.RolloutList{Items: rollouts[i : i+1]}
-			if err := o.output.print(o.Out, printable(one, true)); err != nil {
+			if err := o.output.object(o.Out, printable(one, true)); err != nil {
 				return err
 			}
 		}

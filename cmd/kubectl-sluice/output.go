@@ -28,6 +28,9 @@ func newOutput(hasWide bool) *output {
 
 func (o *output) addFlags(cmd *cobra.Command) {
 	o.flags.AddFlags(cmd)
+	for _, rare := range []string{"allow-missing-template-keys", "show-managed-fields", "template"} {
+		cmd.Flags().Lookup(rare).Hidden = true // kubectl's users know them
+	}
 	f := cmd.Flags().Lookup("output")
 	f.Usage = "Output format. One of: (" + strings.Join(o.formats(), ", ") + ")."
 	if err := cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(o.formats(), cobra.ShellCompDirectiveNoFileComp)); err != nil {
@@ -49,8 +52,8 @@ func (o *output) machine() bool {
 
 func (o *output) wide() bool { return o.hasWide && *o.flags.OutputFormat == "wide" }
 
-// print writes an object as it was asked for.
-func (o *output) print(out io.Writer, obj runtime.Object) error {
+// object writes an object as it was asked for.
+func (o *output) object(out io.Writer, obj runtime.Object) error {
 	printer, err := o.flags.ToPrinter()
 	if err != nil {
 		return fmt.Errorf("--output: %w", err)

@@ -69,7 +69,7 @@ func (o *pauseOptions) run(ctx context.Context, name string) error {
 func (o *pauseOptions) report(r *v1alpha1.Rollout, word string) error {
 	if o.output.machine() {
 		r.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Rollout"))
-		return o.output.print(o.Out, r)
+		return o.output.object(o.Out, r)
 	}
 	if o.dryRun == "server" {
 		word += " (server dry run)"

@@ -100,7 +100,7 @@ func (o *setImageOptions) run(ctx context.Context, name string, args []string) e
 func (o *setImageOptions) report(r *v1alpha1.Rollout, word string) error {
 	if o.output.machine() {
 		r.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Rollout"))
-		return o.output.print(o.Out, r)
+		return o.output.object(o.Out, r)
 	}
 	if o.dryRun == "server" {
 		word += " (server dry run)"
@@ -170,7 +170,7 @@ func imageOperations(r *v1alpha1.Rollout, wanted []image) ([]cluster.Operation, 
 			}
 		}
 		if !found {
-			return nil, fmt.Errorf("Rollout %s has no container %s; it has %s", r.Name, w.container, strings.Join(template.names(), ", "))
+			return nil, fmt.Errorf("rollout %s has no container %s; it has %s", r.Name, w.container, strings.Join(template.names(), ", "))
 		}
 	}
 	return operations, nil

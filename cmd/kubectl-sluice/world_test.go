@@ -120,7 +120,9 @@ func startWorld(config *rest.Config) (*world, error) {
 	go func() { stopped <- mgr.Start(ctx) }()
 	apiServer.BeforeStop = func() {
 		cancel()
-		<-stopped
+		if err := <-stopped; err != nil {
+			fmt.Fprintln(os.Stderr, "stop the operator:", err)
+		}
 	}
 	return w, nil
 }

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -144,6 +145,6 @@ func isMissingKind(err error) bool {
 	if !apierrors.IsNotFound(err) {
 		return false
 	}
-	status, ok := err.(apierrors.APIStatus) //nolint:errorlint // what client-go returns is not wrapped
-	return ok && (status.Status().Details == nil || status.Status().Details.Name == "")
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && (status.Status().Details == nil || status.Status().Details.Name == "")
 }

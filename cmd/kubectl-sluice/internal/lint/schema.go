@@ -97,22 +97,22 @@ func makeKind(props *apiextensionsv1.JSONSchemaProps) (*kind, error) {
 	return &kind{structural: structural, schema: validator, cel: cel.NewValidator(structural, true, celconfig.PerCallLimit)}, nil
 }
 
-// Knows reports whether an object is of a kind that Sluice defines. It is an error
+// Knows reports whether an object is of a kind that Sluice defines. It is a problem
 // when its group is Sluice's, but not its version or kind.
-func (s *Schemas) Knows(u *unstructured.Unstructured) (bool, error) {
+func (s *Schemas) Knows(u *unstructured.Unstructured) (known bool, problem string) {
 	gvk := u.GroupVersionKind()
 	if s.kinds[gvk] != nil {
-		return true, nil
+		return true, ""
 	}
 	if gvk.Group != s.group {
-		return false, nil
+		return false, ""
 	}
-	var known []string
+	var kinds []string
 	for k := range s.kinds {
-		known = append(known, k.Version+"/"+k.Kind)
+		kinds = append(kinds, k.Version+"/"+k.Kind)
 	}
-	slices.Sort(known)
-	return false, fmt.Errorf("%s/%s is not a kind of %s; it has %s", gvk.Version, gvk.Kind, s.group, strings.Join(known, ", "))
+	slices.Sort(kinds)
+	return false, fmt.Sprintf("%s/%s is not a kind of %s; it has %s", gvk.Version, gvk.Kind, s.group, strings.Join(kinds, ", "))
 }
 
 // schemaProblems checks an object as the API server does when it is created: unknown

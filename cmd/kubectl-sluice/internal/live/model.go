@@ -39,7 +39,7 @@ type Options struct {
 	// Colour is whether styles are shown.
 	Colour bool
 	// Context ends what Act does.
-	Context context.Context //nolint:containedctx // a view has no other way to hand it on
+	Context context.Context
 }
 
 // Model implements tea.Model.
