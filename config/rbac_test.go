@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write testdata/rbac.golden instead of c
 // golden file, so that none grows unseen.
 func TestPermissions(t *testing.T) {
 	var text strings.Builder
-	for _, folder := range []string{"default", "namespaced"} {
+	for _, folder := range []string{"default", "namespaced", "rbac/commands"} {
 		for _, u := range build(t, folder) {
 			text.WriteString(describe(t, folder, u))
 		}
@@ -95,7 +95,7 @@ func ruleLines(rules []rbacv1.PolicyRule) []string {
 
 // TestNoDangerousPermission holds what no golden file may ever come to say.
 func TestNoDangerousPermission(t *testing.T) {
-	for _, folder := range []string{"default", "namespaced"} {
+	for _, folder := range []string{"default", "namespaced", "rbac/commands"} {
 		for _, u := range build(t, folder) {
 			if u.GetKind() != "ClusterRole" && u.GetKind() != "Role" {
 				continue

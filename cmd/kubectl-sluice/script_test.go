@@ -46,6 +46,7 @@ func TestScripts(t *testing.T) {
 			"weight":       w.weightCommand,
 			"actions":      w.actionsCommand,
 			"grant":        w.grantCommand,
+			"policy":       w.policyCommand,
 			"exits":        exitsCommand,
 		},
 	})
@@ -141,11 +142,15 @@ func (w *world) actionsCommand(ts *testscript.TestScript, neg bool, args []strin
 // grantCommand gives a user a ClusterRole in the namespace.
 func (w *world) grantCommand(ts *testscript.TestScript, neg bool, args []string) {
 	arguments(ts, neg, args, 2, "grant USER ROLE")
-	ts.Check(w.client.Create(context.Background(), &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Namespace: ts.Getenv("NAMESPACE"), Name: args[0] + "-" + args[1]},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, Name: args[0]}},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: args[1]},
-	}))
+	ts.Check(w.grant(ts.Getenv("NAMESPACE"), args[0], args[1]))
+}
+
+func (w *world) grant(namespace, user, role string) error {
+	return w.client.Create(context.Background(), &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: user + "-" + role},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, Name: user}},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+	})
 }
 
 // exitsCommand runs a program and holds its exit code.
