@@ -32,8 +32,9 @@ enough.`,
 	return cmd
 }
 
-// awaitReturn waits until the canary has no traffic.
-func (o *commandOptions) awaitReturn(ctx context.Context, at *cluster.Cluster, name string) error {
+// awaitReturn waits until the revision that was aborted has no traffic.
+func (o *commandOptions) awaitReturn(ctx context.Context, at *cluster.Cluster, a *v1alpha1.RolloutAction) error {
+	name := a.Spec.Rollout
 	var weight int32
 	err := at.Follow(ctx, name, func(ctx context.Context) (bool, error) {
 		r, err := at.Rollout(ctx, name)
@@ -41,7 +42,7 @@ func (o *commandOptions) awaitReturn(ctx context.Context, at *cluster.Cluster, n
 			return false, err
 		}
 		weight = 0
-		if r.Status.Canary != nil {
+		if r.Status.Canary != nil && r.Status.Canary.Revision == a.Spec.Revision {
 			weight = r.Status.Canary.Weight
 		}
 		return weight == 0, nil

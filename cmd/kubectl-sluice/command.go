@@ -34,7 +34,7 @@ type commandOptions struct {
 	// likely is the answer to the question that Enter stands for.
 	likely bool
 	// after, where it is set, follows the effect once the command was applied.
-	after func(ctx context.Context, at *cluster.Cluster, name string) error
+	after func(ctx context.Context, at *cluster.Cluster, a *v1alpha1.RolloutAction) error
 }
 
 func (o *commandOptions) addFlags(cmd *cobra.Command) {
@@ -87,7 +87,7 @@ func (o *commandOptions) run(ctx context.Context, name string) error {
 		return err
 	}
 	if o.dryRun == "none" && !o.yes {
-		if err := o.confirm(seen); err != nil {
+		if err := o.confirm(ctx, seen); err != nil {
 			return err
 		}
 	}
@@ -138,7 +138,7 @@ func meant(s *v1alpha1.RolloutActionSpec) string {
 
 // confirm shows what would change, and asks. Without a terminal there is nobody to
 // ask.
-func (o *commandOptions) confirm(s *story.Snapshot) error {
+func (o *commandOptions) confirm(ctx context.Context, s *story.Snapshot) error {
 	if !o.interactive() {
 		return nil
 	}
@@ -147,22 +147,32 @@ func (o *commandOptions) confirm(s *story.Snapshot) error {
 	for _, sentence := range story.Impact(s, o.kind) {
 		fmt.Fprint(o.ErrOut, screen.Paragraph("", draw.Text(sentence)))
 	}
-	return o.ask(fmt.Sprintf("%s %s/%s?", capital(o.verb), s.Rollout.Namespace, s.Rollout.Name), o.likely)
+	return o.ask(ctx, fmt.Sprintf("%s %s/%s?", capital(o.verb), s.Rollout.Namespace, s.Rollout.Name), o.likely)
 }
 
 // errDeclined says that a person answered no.
 var errDeclined = errors.New("nothing was done: you did not confirm")
 
 // ask puts a question that is answered by y or n; Enter stands for the likely answer.
-func (c *cli) ask(question string, likely bool) error {
+func (c *cli) ask(ctx context.Context, question string, likely bool) error {
 	choice := "[y/N]"
 	if likely {
 		choice = "[Y/n]"
 	}
 	fmt.Fprintf(c.ErrOut, "%s %s ", question, choice)
-	answer, err := bufio.NewReader(c.In).ReadString('\n')
-	if err != nil && answer == "" {
-		return fmt.Errorf("%w: %w", errDeclined, err)
+	answered := make(chan string, 1)
+	go func() { // reading cannot be interrupted; it ends with the program
+		answer, err := bufio.NewReader(c.In).ReadString('\n')
+		if err != nil && answer == "" {
+			answer = "no"
+		}
+		answered <- answer
+	}()
+	var answer string
+	select {
+	case answer = <-answered:
+	case <-ctx.Done():
+		return errDeclined
 	}
 	switch strings.ToLower(strings.TrimSpace(answer)) {
 	case "y", "yes":
@@ -187,7 +197,7 @@ func (o *commandOptions) follow(ctx context.Context, at *cluster.Cluster, seen *
 	if o.after == nil {
 		return nil
 	}
-	return o.after(ctx, at, a.Spec.Rollout)
+	return o.after(ctx, at, a)
 }
 
 // await returns what the operator says of a command that it applied. A refusal is an

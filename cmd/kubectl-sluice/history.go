@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/cmd/kubectl-sluice/internal/show"
 )
 
@@ -45,7 +46,7 @@ func (o *historyOptions) run(ctx context.Context, name string) error {
 	}
 	switch {
 	case o.format != "":
-		return o.write(o.format, r.Status.History)
+		return o.write(o.format, append([]v1alpha1.Transition{}, r.Status.History...))
 	case len(r.Status.History) == 0:
 		fmt.Fprintf(o.ErrOut, "Rollout %s has no history yet: nothing was released.\n", name)
 	default:

@@ -27,7 +27,7 @@ type cli struct {
 var shown = map[string]bool{"namespace": true, "context": true, "kubeconfig": true, "as": true, "request-timeout": true}
 
 func newCommand(c *cli) *cobra.Command {
-	c.flags = genericclioptions.NewConfigFlags(true)
+	c.flags = genericclioptions.NewConfigFlags(true).WithWarningPrinter(c.IOStreams)
 	root := &cobra.Command{
 		Use:   "kubectl-sluice",
 		Short: "Show where releases are and why, promote and abort them",

@@ -87,7 +87,7 @@ func (o *setImageOptions) run(ctx context.Context, name string, args []string) e
 	}
 	if story.Releasing(r) && o.dryRun == "none" && !o.yes && o.interactive() {
 		fmt.Fprintf(o.ErrOut, "The release of revision %s, at step %s, is replaced.\n", r.Status.Canary.Revision, story.Position(r))
-		if err := o.ask("Set the image?", false); err != nil {
+		if err := o.ask(ctx, "Set the image?", false); err != nil {
 			return err
 		}
 	}

@@ -223,6 +223,14 @@ func TestQuestions(t *testing.T) {
 	}
 	s.wantWeight("10")
 
+	// Ctrl-C at the question ends the program.
+	interrupted := start(t, s.kubeconfig, 80, "abort", "app")
+	interrupted.expect(`\[Y/n\] $`)
+	interrupted.send("\x03")
+	if code := interrupted.wait(); code != exitInterrupted || s.commands() != 0 {
+		t.Errorf("exit code %d, %d commands", code, s.commands())
+	}
+
 	// It stands for an abort, after which the weight is 0.
 	abort, code := run("\n", "abort", "app")
 	abort.expect(`They go back to stable revision [a-z0-9]+, of which 4 of 4 pods are\s+available`)
@@ -313,5 +321,29 @@ func TestWatch(t *testing.T) {
 	s.wantWeight("0")
 	if s.commands() != 2 {
 		t.Errorf("%d commands", s.commands())
+	}
+}
+
+// TestFollow holds that lists and trees are shown again when something changes, until
+// somebody stops them.
+func TestFollow(t *testing.T) {
+	s := newStage(t)
+	list := start(t, s.kubeconfig, 100, "list", "-w")
+	tree := start(t, s.kubeconfig, 100, "get", "app", "-w")
+	names := start(t, s.kubeconfig, 100, "get", "app", "-w", "-o", "jsonpath={.status.step.name};")
+	list.expect(`app +Paused +smoke 1/3 +10%`)
+	tree.expect(`app  Paused`)
+	names.expect(`smoke;`)
+	if code := start(t, s.kubeconfig, 100, "abort", "app", "--yes").wait(); code != exitOK {
+		t.Fatalf("exit code %d", code)
+	}
+	list.expect(`app +Degraded +- +0%`)
+	tree.expect(`(?s)---.*app  Degraded \(Aborted\)`)
+	names.expect(`smoke;(smoke;)*;`)
+	for _, session := range []*session{list, tree, names} {
+		session.send("\x03")
+		if code := session.wait(); code != exitInterrupted {
+			t.Errorf("exit code %d", code)
+		}
 	}
 }

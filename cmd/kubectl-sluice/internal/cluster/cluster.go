@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -16,6 +17,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 )
@@ -58,6 +60,8 @@ func Connect(flags *genericclioptions.ConfigFlags) (*Cluster, error) {
 		return nil, err
 	}
 	config.UserAgent = FieldOwner
+	config.QPS, config.Burst = 50, 100 // a person does not wait behind a throttle of ours
+	log.SetLogger(logr.Discard())      // the library would complain, on the terminal, about having none
 	c, err := client.NewWithWatch(config, client.Options{Scheme: scheme, Mapper: kinds(), FieldOwner: FieldOwner})
 	if err != nil {
 		return nil, fmt.Errorf("setting up the client: %w", err)

@@ -60,6 +60,9 @@ func findings(s *Snapshot) []string {
 			out = append(out, metricFindings(r.Run)...)
 		}
 	}
+	if s.Rollout.Spec.Paused && !Releasing(s.Rollout) {
+		out = append(out, "spec.paused is set: the next release will be held")
+	}
 	return append(out, s.Unread...)
 }
 

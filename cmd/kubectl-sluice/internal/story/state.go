@@ -47,8 +47,16 @@ func StandingOf(r *v1alpha1.Rollout) Standing {
 		s.State = Healthy
 	case ready.Reason == v1alpha1.ReasonPaused:
 		s.State = Paused
+	case heldByPause(r, ready):
+		s.State, s.Message = Paused, "spec.paused holds the weight; "+ready.Message
 	}
 	return s
+}
+
+// heldByPause reports whether nothing but spec.paused keeps the weight from rising: the
+// operator says then that it is not in force yet.
+func heldByPause(r *v1alpha1.Rollout, ready *metav1.Condition) bool {
+	return r.Spec.Paused && Releasing(r) && ready.Reason == v1alpha1.ReasonShifting && r.Status.Canary.Weight < r.Status.Step.Weight
 }
 
 func unobserved(r *v1alpha1.Rollout, ready *metav1.Condition) string {
