@@ -3,10 +3,12 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os/user"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -82,8 +84,19 @@ func (c *Cluster) Patch(ctx context.Context, name string, operations []Operation
 		options = append(options, client.DryRunAll)
 	}
 	if err := c.Client.Patch(ctx, r, client.RawPatch(types.JSONPatchType, raw), options...); err != nil {
+		if isFailedTest(err) {
+			return nil, fmt.Errorf("changing Rollout %s: somebody else changed it at the same time, and nothing was done: look again, and repeat it: %w", name, err)
+		}
 		return nil, c.explain(err, "changing Rollout "+name)
 	}
 	r.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Rollout"))
 	return r, nil
+}
+
+// isFailedTest tells a patch whose test operation failed from one whose result is
+// refused: the API server says of the latter what is wrong with it.
+func isFailedTest(err error) bool {
+	var status apierrors.APIStatus
+	return apierrors.IsInvalid(err) && errors.As(err, &status) &&
+		(status.Status().Details == nil || len(status.Status().Details.Causes) == 0)
 }

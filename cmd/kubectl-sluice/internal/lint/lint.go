@@ -31,9 +31,12 @@ type Findings struct {
 // Object checks one object of a kind that Sluice defines.
 func (s *Schemas) Object(ctx context.Context, original *unstructured.Unstructured) Findings {
 	u := original.DeepCopy()
+	if u.GetName() == "" && u.GetGenerateName() != "" {
+		u.SetName(u.GetGenerateName() + "xxxxx") // as the API server does first
+	}
 	k := s.kinds[u.GroupVersionKind()]
-	f := Findings{Errors: k.schemaProblems(ctx, u)}
-	f.Errors = append(f.Errors, metaProblems(u, k.namespaced)...)
+	f := Findings{Errors: metaProblems(u, k.namespaced)}
+	f.Errors = append(f.Errors, k.schemaProblems(ctx, u)...)
 	if len(f.Errors) > 0 || u.GetKind() != "Rollout" {
 		return f
 	}
