@@ -68,7 +68,7 @@ func checkDryRun(value string) error {
 }
 
 func (o *commandOptions) run(ctx context.Context, name string) error {
-	if err := checkDryRun(o.dryRun); err != nil {
+	if err := errors.Join(checkDryRun(o.dryRun), o.output.check()); err != nil {
 		return err
 	}
 	if o.limit <= 0 {

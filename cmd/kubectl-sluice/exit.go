@@ -17,5 +17,13 @@ type exitError struct {
 	error
 }
 
+// Error implements error.
+func (e *exitError) Error() string {
+	if e.error == nil {
+		return "said above"
+	}
+	return e.error.Error()
+}
+
 // Unwrap gives what went wrong.
 func (e *exitError) Unwrap() error { return e.error }

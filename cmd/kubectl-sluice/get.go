@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -42,11 +43,11 @@ queries of metrics.`,
 }
 
 func (o *getOptions) run(ctx context.Context, names []string) error {
-	if err := o.selection.check(names); err != nil {
+	if err := errors.Join(o.selection.check(names), o.output.check()); err != nil {
 		return err
 	}
 	if o.watch && len(names) != 1 {
-		return fmt.Errorf("--watch takes the name of one Rollout: \"kubectl sluice list -w\" watches many")
+		return errors.New("--watch takes the name of one Rollout: \"kubectl sluice list -w\" watches many")
 	}
 	at, err := o.connect()
 	if err != nil {

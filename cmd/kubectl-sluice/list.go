@@ -38,6 +38,9 @@ pods. -o wide adds what the operator says about it.`,
 }
 
 func (o *listOptions) run(ctx context.Context) error {
+	if err := o.output.check(); err != nil {
+		return err
+	}
 	at, err := o.connect()
 	if err != nil {
 		return err

@@ -52,6 +52,17 @@ func (o *output) machine() bool {
 
 func (o *output) wide() bool { return o.hasWide && *o.flags.OutputFormat == "wide" }
 
+// check fails on a format that is none, before anything is done.
+func (o *output) check() error {
+	if !o.machine() {
+		return nil
+	}
+	if _, err := o.flags.ToPrinter(); err != nil {
+		return fmt.Errorf("--output: %w", err)
+	}
+	return nil
+}
+
 // object writes an object as it was asked for.
 func (o *output) object(out io.Writer, obj runtime.Object) error {
 	printer, err := o.flags.ToPrinter()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -42,7 +43,7 @@ func (c *cli) pauseOrResume(cmd *cobra.Command, o *pauseOptions) *cobra.Command 
 }
 
 func (o *pauseOptions) run(ctx context.Context, name string) error {
-	if err := checkDryRun(o.dryRun); err != nil {
+	if err := errors.Join(checkDryRun(o.dryRun), o.output.check()); err != nil {
 		return err
 	}
 	at, err := o.connect()

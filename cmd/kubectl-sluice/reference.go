@@ -34,8 +34,8 @@ const preface = `<!-- Written by "make generate" from cmd/kubectl-sluice. Do not
 %s
 
 Install it with ` + "`go install github.com/sluice-dev/sluice/cmd/kubectl-sluice@latest`" + `, or put
-` + "`bin/kubectl-sluice`" + ` of ` + "`make build`" + ` on your PATH; ` + "`config/krew/sluice.yaml`" + ` is a manifest for
-krew. For completion see [completion](#kubectl-sluice-completion).
+` + "`bin/kubectl-sluice`" + ` of ` + "`make build`" + ` on your PATH. ` + "`make krew`" + ` builds archives, and the
+manifest from which krew installs them. For completion see [completion](#kubectl-sluice-completion).
 
 Colours are for terminals alone, and never with ` + "`NO_COLOR`" + ` set. On a narrow terminal text
 is wrapped; where the output is no terminal nothing is cut. What is asked on a terminal,

@@ -45,8 +45,8 @@ nothing.
 
 A release in progress is replaced: the new revision starts at the first step. On a
 terminal it asks first in that case.`,
-		Example: `  kubectl sluice set image checkout app=registry.example/checkout:1.4.3
-  kubectl sluice set image checkout '*=registry.example/checkout:1.4.3' --dry-run=server`,
+		Example: `  kubectl sluice set image checkout app=checkout:1.4.3
+  kubectl sluice set image checkout '*=checkout:1.4.3' --dry-run=server`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 2 {
 				return fmt.Errorf("%s takes the name of a Rollout and at least one CONTAINER=IMAGE", cmd.CommandPath())
@@ -63,7 +63,7 @@ terminal it asks first in that case.`,
 }
 
 func (o *setImageOptions) run(ctx context.Context, name string, args []string) error {
-	if err := checkDryRun(o.dryRun); err != nil {
+	if err := errors.Join(checkDryRun(o.dryRun), o.output.check()); err != nil {
 		return err
 	}
 	wanted, err := parseImages(args)
