@@ -140,11 +140,13 @@ func (c *Cluster) explain(err error, doing string) error {
 }
 
 // isMissingKind tells a kind that the API server does not know from an object that
-// does not exist: only the latter has a name.
+// does not exist: only the latter is answered with a status that says so.
 func isMissingKind(err error) bool {
-	if !apierrors.IsNotFound(err) {
+	var status apierrors.APIStatus
+	if !apierrors.IsNotFound(err) || !errors.As(err, &status) || status.Status().Details == nil {
 		return false
 	}
-	var status apierrors.APIStatus
-	return errors.As(err, &status) && (status.Status().Details == nil || status.Status().Details.Name == "")
+	return slices.ContainsFunc(status.Status().Details.Causes, func(c metav1.StatusCause) bool {
+		return c.Type == metav1.CauseTypeUnexpectedServerResponse
+	})
 }
