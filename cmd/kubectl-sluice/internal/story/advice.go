@@ -16,7 +16,7 @@ func advise(s *Snapshot, state State) []Advice {
 	r := s.Rollout
 	switch {
 	case state == Unobserved:
-		return []Advice{{What: "see whether the operator runs: it writes the status of every Rollout"}}
+		return []Advice{{"kubectl get pods -A -l app.kubernetes.io/name=sluice", "tells whether the operator runs, which writes the status of every Rollout"}}
 	case r.DeletionTimestamp != nil:
 		return nil
 	case Aborted(r):

@@ -41,6 +41,8 @@ func StandingOf(r *v1alpha1.Rollout) Standing {
 	}
 	s := Standing{State: Progressing, Reason: ready.Reason, Message: ready.Message}
 	switch {
+	case ready.Reason == v1alpha1.ReasonPodTemplateUnchecked:
+		// It is tried again without anybody's help, and mostly at once.
 	case meta.IsStatusConditionTrue(r.Status.Conditions, v1alpha1.ConditionStalled):
 		s.State = Degraded
 	case ready.Status == metav1.ConditionTrue:

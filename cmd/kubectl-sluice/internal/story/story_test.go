@@ -113,6 +113,12 @@ func TestImpact(t *testing.T) {
 func TestStanding(t *testing.T) {
 	unobserved := storytest.Aborted()
 	unobserved.Rollout.Generation++
+	unchecked := storytest.Healthy()
+	storytest.Say(unchecked, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPodTemplateUnchecked, "it was not tried yet")
+	storytest.Say(unchecked, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonPodTemplateUnchecked, "it was not tried yet")
+	held := storytest.Waiting()
+	held.Rollout.Spec.Paused = true
+	storytest.Moving(held, v1alpha1.ReasonShifting, "step half: weight 50% is not in force yet")
 	bare := &story.Snapshot{Rollout: &v1alpha1.Rollout{ObjectMeta: metav1.ObjectMeta{Generation: 1}}, Now: storytest.Now}
 	for _, tt := range []struct {
 		name string
@@ -123,6 +129,8 @@ func TestStanding(t *testing.T) {
 		{"approval", storytest.Approval(), story.Paused},
 		{"baking", storytest.Baking(), story.Progressing},
 		{"aborted", storytest.Aborted(), story.Degraded},
+		{"a template that was not tried yet", unchecked, story.Progressing},
+		{"a weight that a pause holds", held, story.Paused},
 		{"a new spec after an abort", unobserved, story.Unobserved},
 		{"never looked at", bare, story.Unobserved},
 	} {
