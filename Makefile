@@ -4,6 +4,10 @@
 GO ?= go
 # The operator's image, for deploy.
 IMAGE ?= sluice:latest
+# Of krew: the release, where its archives will be, and for which platforms to build.
+VERSION ?= v0.0.0
+URI ?= https://github.com/sluice-dev/sluice/releases/download/$(VERSION)
+PLATFORMS ?=
 # More arguments of "go test", for test and e2e, and of bench-analysis: make test ARGS='-run TestDefaults ./api/...'
 ARGS ?=
 
@@ -38,8 +42,8 @@ build: ## Build the commands into bin/.
 	@$(GO) build -o bin/ ./cmd/...
 
 .PHONY: generate
-generate: ## Write generated files: deep copies, apply configurations, CustomResourceDefinitions.
-	@echo "==> generating from api/"
+generate: ## Write generated files: deep copies, apply configurations, CustomResourceDefinitions, the reference of kubectl sluice.
+	@echo "==> generating from api/ and cmd/kubectl-sluice"
 	@internal/tools/generate.sh
 
 .PHONY: test
@@ -81,6 +85,10 @@ lint: ## Run golangci-lint with the Kubernetes API linter (built the first time,
 fmt: ## Format the code.
 	@echo "==> formatting"
 	@"$$(internal/tools/ensure.sh golangci-lint)" fmt
+
+.PHONY: krew
+krew: ## Build archives and the manifest from which krew installs kubectl sluice: VERSION=v0.1.0 URI=https://... PLATFORMS='linux/amd64 darwin/arm64'.
+	@internal/tools/krew.sh "$(VERSION)" "$(URI)" $(PLATFORMS)
 
 .PHONY: verify
 verify: ## Check that generated files are current, every go.mod is tidy, and go vet is content.

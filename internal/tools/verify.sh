@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 failed=0
 
 generated() { # a line for each generated file
-  { find api -name 'zz_generated*' -o -path '*/applyconfiguration/*' -name '*.go'; ls config/crd/sluice.dev_*; } |
+  { find api -name 'zz_generated*' -o -path '*/applyconfiguration/*' -name '*.go'; ls config/crd/sluice.dev_* docs/kubectl-sluice.md; } |
     LC_ALL=C sort | xargs cksum
 }
 
