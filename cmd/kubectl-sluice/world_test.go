@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -33,10 +34,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/controllers/handover"
 	"github.com/sluice-dev/sluice/controllers/rollout"
 	"github.com/sluice-dev/sluice/internal/envtest"
 	"github.com/sluice-dev/sluice/trafficrouting"
 	"github.com/sluice-dev/sluice/trafficrouting/istio"
+	"github.com/sluice-dev/sluice/trafficrouting/mux"
 )
 
 var apiServer = envtest.Shared{CRDs: func() ([]string, error) {
@@ -100,15 +103,26 @@ func startWorld(config *rest.Config) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
+	kinds, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	installed, err := mux.Discover(kinds, scheme, istio.Kinds()...)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(context.Background())
-	w.gate.Router = istio.New(mgr.GetClient())
+	router := mux.New(istio.Backend(installed.Client(mgr.GetClient())))
+	w.gate.Router = router
 	err = rollout.Setup(ctx, mgr, rollout.Options{
 		Router:      &w.gate,
-		Claims:      claims,
-		ClaimOf:     claimOf,
-		Watched:     istio.Watched(),
+		Objects:     router,
+		Watched:     installed.Kinds(),
 		Clock:       clock.RealClock{},
 		Events:      mgr.GetEventRecorder("sluice.dev/rollout"),
+		Runs:        handover.New[v1alpha1.AnalysisRun](),
+		Unwritten:   handover.New[handover.Unwritten](),
+		Unsettled:   func() time.Time { return time.Time{} },
 		Concurrency: 8,
 	})
 	err = errors.Join(err, setUpKubelet(mgr), w.applyUsers(ctx))
@@ -125,19 +139,6 @@ func startWorld(config *rest.Config) (*world, error) {
 		}
 	}
 	return w, nil
-}
-
-func claims(t v1alpha1.Traffic) []string {
-	var keys []string
-	for _, ref := range istio.Refs(t) {
-		keys = append(keys, ref.String())
-	}
-	return keys
-}
-
-func claimOf(obj client.Object) (string, bool) {
-	ref, ok := istio.RefOf(obj)
-	return ref.String(), ok
 }
 
 // setUpKubelet makes as many pods as ReplicaSets want available at once.
