@@ -79,7 +79,7 @@ func (b *bench) runLatency() error {
 				return err
 			}
 			b.latency = append(b.latency, r)
-			fmt.Fprintf(b.log, "%-50s %s\n", r.String(), r.engine.text(&r.result))
+			fmt.Fprintf(b.log, "%-50s %s\n", r.String(), r.engine.detectedText(&r.result))
 		}
 	}
 	return nil
