@@ -70,8 +70,7 @@ func (c *Comparison) Missing(alpha, beta, dispersion float64, t Traffic) string 
 		next, verdict = back, "roll back"
 	}
 	if !next.Known {
-		return fmt.Sprintf("no verdict in sight: the canary is neither within %sx nor beyond %sx",
-			short(c.Tolerances.Unacceptable), short(c.Tolerances.Tolerated))
+		return "no verdict is in sight at this weight"
 	}
 	return fmt.Sprintf("needs about %s more canary requests at this weight to %s: %s", rounded(next.Requests), verdict, about(next.After))
 }
