@@ -91,6 +91,11 @@ func TestRunsComeOutTheSame(t *testing.T) {
 	if texts[0] != texts[1] || texts[0] != texts[2] {
 		t.Error(strings.Join(texts, "\n"))
 	}
+	c.seed = 1
+	other, err := runCell(c, 12, 1)
+	if err != nil || strings.HasPrefix(texts[0], other.engine.text(&other)+" ") {
+		t.Errorf("another seed gives the same: %s, %v", texts[0], err)
+	}
 }
 
 // TestTracesAreWhatTheySay: the numbers of requests and errors that cells are about.
@@ -98,7 +103,7 @@ func TestTracesAreWhatTheySay(t *testing.T) {
 	for name, odds := range map[string]float64{"A/A, 1000 rps, 1%": 1, "x5, 1000 rps, 1%": 5, "bursts, 1000 rps, 1%": 1} {
 		c := cellNamed(t, name)
 		var tr trace
-		tr.simulate(&c, newRandom(name, 1))
+		tr.simulate(&c, c.random(1, ""))
 		var requests, bad, stable, stableBad, harmed float64
 		for i := range tr.scrapes {
 			s := &tr.scrapes[i]
@@ -125,8 +130,8 @@ func TestTracesAreWhatTheySay(t *testing.T) {
 func TestScrapeGapsLoseNothing(t *testing.T) {
 	whole, gaps := cellNamed(t, "A/A, 100 rps, 1%"), cellNamed(t, "scrape gaps, 100 rps, 1%")
 	var a, b trace
-	a.simulate(&whole, newRandom("x", 1))
-	b.simulate(&gaps, newRandom("x", 1))
+	a.simulate(&whole, gaps.random(1, ""))
+	b.simulate(&gaps, gaps.random(1, ""))
 	missing := 0
 	var sums [2]int64
 	for i := range a.scrapes {
@@ -144,7 +149,7 @@ func TestScrapeGapsLoseNothing(t *testing.T) {
 func TestRivalsFindWhatIsPlain(t *testing.T) {
 	c := cellNamed(t, "half fail, 1000 rps, 1%")
 	var tr trace
-	tr.simulate(&c, newRandom("x", 1))
+	tr.simulate(&c, c.random(1, ""))
 	for _, r := range rivals {
 		if got := r.judge(&tr); got == never {
 			t.Errorf("%s did not find it", r.name)

@@ -14,7 +14,7 @@ const familySize = 10
 
 // runFamily judges ten metrics at once.
 func (b *bench) runFamily() error {
-	c := cell{scenario: scenarios[0], rps: 100, base: 0.001}
+	c := cell{scenario: scenarios[0], rps: 100, base: 0.001, seed: b.seed}
 	c.name = "ten metrics A/A"
 	r, err := repeat(c, b.repetitions, b.workers, (*result).family)
 	if err != nil {
@@ -36,7 +36,7 @@ func (r *result) family(i int) error {
 		if engines[m], err = newEngine(); err != nil {
 			return err
 		}
-		traces[m].simulate(&r.cell, newRandom(fmt.Sprintf("%s %d", r.String(), m), i))
+		traces[m].simulate(&r.cell, r.random(i, fmt.Sprintf(" %d", m)))
 		if err := engines[m].prepare(&traces[m], &r.cell); err != nil {
 			return err
 		}
@@ -84,10 +84,10 @@ func (b *bench) runBlind() error {
 	const repetitions = 200
 	var failed []string
 	for _, blind := range blindnesses {
-		c := cell{scenario: scenario{name: blind.name}, rps: 100, base: 0.001}
+		c := cell{scenario: scenario{name: blind.name}, rps: 100, base: 0.001, seed: b.seed}
 		for i := range repetitions {
 			var t trace
-			t.simulate(&c, newRandom(c.String(), i))
+			t.simulate(&c, c.random(i, ""))
 			for j := blind.from; j < scrapes; j++ {
 				blind.see(&t.scrapes[j])
 			}
@@ -135,6 +135,7 @@ func (b *bench) runRestart() error {
 		if c.rps != 100 {
 			continue
 		}
+		c.seed = b.seed
 		for i := range 3 {
 			n, d, err := compareRestarted(&c, i)
 			if err != nil {
@@ -152,7 +153,7 @@ func (b *bench) runRestart() error {
 
 func compareRestarted(c *cell, i int) (ticks, different int, err error) {
 	var t trace
-	t.simulate(c, newRandom(c.String(), i))
+	t.simulate(c, c.random(i, ""))
 	kept, err := newEngine()
 	if err != nil {
 		return 0, 0, err

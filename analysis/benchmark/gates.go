@@ -12,12 +12,15 @@ type gate struct {
 	measured string
 	ran      bool
 	met      bool
+	idle     bool // met for want of anything that could miss it
 }
 
 func (g gate) verdict() string {
 	switch {
 	case !g.ran:
 		return "not run"
+	case g.idle:
+		return "nothing to compare"
 	case g.met:
 		return "met"
 	default:
@@ -119,6 +122,7 @@ func (b *bench) rivalsGate(name string, perService bool) gate {
 	g.met = len(better) == 0
 	g.measured = fmt.Sprintf("%d of %d comparisons", len(better), trusted)
 	if trusted == 0 {
+		g.idle = true
 		g.measured = "no rival's worst null is that good"
 	}
 	if len(better) > 0 {

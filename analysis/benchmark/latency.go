@@ -74,21 +74,21 @@ func (b *bench) runLatency() error {
 			if !strings.Contains(fmt.Sprintf("%s, %v rps", s.name, rps), b.cells) {
 				continue
 			}
-			r, err := runLatencyCell(s, rps, b.repetitions, b.workers)
+			r, err := b.runLatencyCell(s, rps)
 			if err != nil {
 				return err
 			}
 			b.latency = append(b.latency, r)
-			fmt.Fprintf(b.log, "%-50s %s\n", r.String(), r.engine.text(&r.result))
+			fmt.Fprintf(b.log, "%-50s %s\n", r.String(), r.engine.detectedText(&r.result))
 		}
 	}
 	return nil
 }
 
-func runLatencyCell(s latencyScenario, rps float64, repetitions, workers int) (latencyResult, error) {
-	c := cell{scenario: scenario{name: s.name, kind: s.kind}, rps: rps}
-	r, err := repeat(c, repetitions, workers, func(r *result, i int) error {
-		l := latencyRun{scenario: s, rps: rps, bounds: latencyBounds(), trace: trace{random: newRandom(r.String(), i)}}
+func (b *bench) runLatencyCell(s latencyScenario, rps float64) (latencyResult, error) {
+	c := cell{scenario: scenario{name: s.name, kind: s.kind}, rps: rps, seed: b.seed}
+	r, err := repeat(c, b.repetitions, b.workers, func(r *result, i int) error {
+		l := latencyRun{scenario: s, rps: rps, bounds: latencyBounds(), trace: trace{random: r.random(i, "")}}
 		rolledBack, passed, err := l.release()
 		r.engine.add(&r.cell, &l.trace, rolledBack)
 		if passed {

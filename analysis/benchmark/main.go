@@ -4,7 +4,7 @@
 //
 // It simulates what a scrape would count, and needs no cluster, which is why it lives
 // with the judge and not with the benchmarks of the operator. Every repetition of
-// every cell has random numbers of its own, so each run prints the same.
+// every cell has random numbers of its own, so each run prints the same; -seed gives other ones.
 package main
 
 import (
@@ -26,6 +26,7 @@ type settings struct {
 	workers     int
 	only        []string
 	cells       string
+	seed        uint64
 	out         string
 	profile     string
 	log         io.Writer
@@ -106,6 +107,7 @@ func (b *bench) parse(args []string) error {
 	flags.IntVar(&b.workers, "workers", 1, "cores to use")
 	only := flags.String("only", "", "parts to run, comma-separated: "+strings.Join(names, ", "))
 	flags.StringVar(&b.cells, "cells", "", `cells to run: those whose name contains this, such as "x20, 100 rps"`)
+	flags.Uint64Var(&b.seed, "seed", 0, "other random numbers than those of the documentation, up to 4294967295")
 	flags.StringVar(&b.out, "out", "build", "folder for the report and the plots")
 	flags.StringVar(&b.profile, "profile", "", "file for a CPU profile")
 	if err := flags.Parse(args); err != nil {
@@ -148,6 +150,7 @@ func (b *bench) runErrors() error {
 		if !strings.Contains(c.String(), b.cells) {
 			continue
 		}
+		c.seed = b.seed
 		started := time.Now()
 		r, err := runCell(c, b.repetitions, b.workers)
 		if err != nil {

@@ -7,12 +7,13 @@ import (
 	"sort"
 )
 
-// newRandom gives each repetition of each cell numbers of its own, so that a cell
-// comes out the same whatever else runs beside it.
-func newRandom(cell string, repetition int) *rand.Rand {
+// random gives each repetition of each cell numbers of its own, so that a cell comes
+// out the same whatever else runs beside it. What is more than one stream of numbers
+// has a name for each.
+func (c *cell) random(repetition int, stream string) *rand.Rand {
 	h := fnv.New64a()
-	h.Write([]byte(cell))
-	return rand.New(rand.NewPCG(h.Sum64(), uint64(repetition)))
+	h.Write([]byte(c.String() + stream))
+	return rand.New(rand.NewPCG(h.Sum64(), c.seed<<32+uint64(repetition)))
 }
 
 // poisson draws from the Poisson distribution: by multiplication while the mean is

@@ -7,14 +7,20 @@ import (
 
 // text is "detected% @ median minutes (mean harmed requests)".
 func (t *tally) text(r *result) string {
-	share := fmt.Sprintf("%.3g", r.share(t.detected))
-	if t.detected > 0 {
-		share += fmt.Sprintf("@%.3g", t.median())
-	}
+	text := t.detectedText(r)
 	if r.kind == regression {
-		share += fmt.Sprintf(" (%.3g)", t.harmed)
+		text += fmt.Sprintf(" (%.3g)", t.harmed)
 	}
-	return share
+	return text
+}
+
+// detectedText is the same without the harm.
+func (t *tally) detectedText(r *result) string {
+	text := fmt.Sprintf("%.3g", r.share(t.detected))
+	if t.detected > 0 {
+		text += fmt.Sprintf("@%.3g", t.median())
+	}
+	return text
 }
 
 // report is what came out, as Markdown.
@@ -61,7 +67,7 @@ func (b *bench) reportLatency(s *strings.Builder) {
 	fmt.Fprintf(s, "\n## Latency\n\nSlower than %v ms, chosen from the day before.\n\n| | rolled back %% @ median minutes | passed |\n|---|---|---|\n", latencyBounds())
 	for i := range b.latency {
 		r := &b.latency[i]
-		fmt.Fprintf(s, "| %s | %s | %.3g |\n", r.String(), r.engine.text(&r.result), r.share(r.passed))
+		fmt.Fprintf(s, "| %s | %s | %.3g |\n", r.String(), r.engine.detectedText(&r.result), r.share(r.passed))
 	}
 }
 

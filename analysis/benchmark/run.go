@@ -101,7 +101,7 @@ func repeat(c cell, repetitions, workers int, do func(r *result, i int) error) (
 func (r *result) release(i int) error {
 	c := &r.cell
 	var t trace
-	t.simulate(c, newRandom(c.String(), i))
+	t.simulate(c, c.random(i, ""))
 	for j := range rivals {
 		r.rivals[j].add(c, &t, rivals[j].judge(&t))
 	}

@@ -83,6 +83,7 @@ type cell struct {
 	scenario
 	rps  float64
 	base float64
+	seed uint64 // other random numbers for another seed
 }
 
 func (c *cell) String() string {

@@ -11,7 +11,8 @@ import (
 // splitting its pods at random into halves that cannot differ but by chance, for a
 // long time before the canary and while there is one. See Halves. The same halves are
 // kept for HalvesKept windows at least: what lasts for several windows shows only in
-// halves that do too.
+// halves that do too. Of a stable with a single pod, two windows that follow each other
+// can be given instead: that takes what drifts for bursts, which is careful.
 //
 // Nothing of the window that is being judged may be in it yet: ask for Bound, have
 // the Comparison observe, and only then Observe the halves. Then the exponents that

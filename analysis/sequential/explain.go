@@ -70,8 +70,7 @@ func (c *Comparison) Missing(alpha, beta, dispersion float64, t Traffic) string 
 		next, verdict = back, "roll back"
 	}
 	if !next.Known {
-		return fmt.Sprintf("no verdict in sight: the canary is neither within %sx nor beyond %sx",
-			short(c.Tolerances.Unacceptable), short(c.Tolerances.Tolerated))
+		return "no verdict is in sight at this weight"
 	}
 	return fmt.Sprintf("needs about %s more canary requests at this weight to %s: %s", rounded(next.Requests), verdict, about(next.After))
 }
@@ -89,7 +88,7 @@ func probability(p float64) string {
 	if p < 1e-4 {
 		return strconv.FormatFloat(p, 'e', 0, 64)
 	}
-	return strconv.FormatFloat(significant(p, 2), 'f', -1, 64)
+	return strconv.FormatFloat(twoDigits(p), 'f', -1, 64)
 }
 
 func intervalText(low, high float64) string {
@@ -104,7 +103,7 @@ func short(v float64) string {
 	if math.Abs(v) >= 100 {
 		return grouped(int64(math.Round(v)))
 	}
-	v = significant(v, 2)
+	v = twoDigits(v)
 	digits := -1
 	if v != 0 && math.Abs(v) >= 1 && math.Abs(v) < 10 {
 		digits = 1
@@ -112,8 +111,9 @@ func short(v float64) string {
 	return strconv.FormatFloat(v, 'f', digits, 64)
 }
 
-func significant(v float64, digits int) float64 {
-	out, err := strconv.ParseFloat(strconv.FormatFloat(v, 'e', digits-1, 64), 64)
+// twoDigits rounds to two digits that count.
+func twoDigits(v float64) float64 {
+	out, err := strconv.ParseFloat(strconv.FormatFloat(v, 'e', 1, 64), 64)
 	if err != nil {
 		return v
 	}
@@ -138,10 +138,10 @@ func rounded(v float64) string {
 		name string
 	}{{1e12, "T"}, {1e9, "G"}, {1e6, "M"}, {1e3, "k"}} {
 		if v >= unit.size {
-			return strconv.FormatFloat(significant(v/unit.size, 2), 'f', -1, 64) + unit.name
+			return strconv.FormatFloat(twoDigits(v/unit.size), 'f', -1, 64) + unit.name
 		}
 	}
-	return strconv.FormatFloat(math.Ceil(significant(v, 2)), 'f', -1, 64)
+	return strconv.FormatFloat(math.Ceil(twoDigits(v)), 'f', -1, 64)
 }
 
 // about is a duration as one says it.

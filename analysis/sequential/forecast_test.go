@@ -41,3 +41,35 @@ func TestExpectedErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatIsLookedFor: evidence grows from about half way between the tolerance and the
+// mildest alternative on. What is a little worse than tolerated is not looked for.
+func TestWhatIsLookedFor(t *testing.T) {
+	for odds, want := range map[float64]bool{1.1: false, 1.3: false, 1.4: false, 1.55: true, 2: true} {
+		c := newComparison(t, 1)
+		c.Canary, c.Stable = Counts{Total: 1_000_000, Bad: int64(1000 * odds)}, Counts{Total: 1_000_000, Bad: 1000}
+		c.OddsUp, c.OddsDown = odds, 1
+		f := c.ForecastRollBack(0.01, 1, Traffic{CanaryPerSecond: 10, StablePerSecond: 90})
+		if f.Known != want {
+			t.Errorf("odds %v: %+v", odds, f)
+		}
+	}
+}
+
+func BenchmarkObserve(b *testing.B) {
+	for name, w := range map[string]Window{
+		"few":      {Canary: Counts{100, 3}, Stable: Counts{900, 10}},
+		"many":     {Canary: Counts{15_000, 150}, Stable: Counts{15_000, 150}},
+		"billions": {Canary: Counts{1_000_000_000, 30_000_000}, Stable: Counts{1_000_000_000, 20_000_000}},
+	} {
+		b.Run(name, func(b *testing.B) {
+			c := newComparison(b, 5)
+			for b.Loop() {
+				c.Canary, c.Stable = Counts{}, Counts{}
+				if err := c.Observe(w, 1.5); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
