@@ -112,24 +112,24 @@ var _ = Describe("Gateway API", Ordered, func() {
 		s := newService("refused-httproute", approve(25))
 		s.Route = v1alpha1.GatewayAPIHTTPRoute
 		deploy(ctx, s)
-		edit := func(change func(backends []gatewayv1.HTTPBackendRef) []gatewayv1.HTTPBackendRef) {
+		edit := func(change func(parents []gatewayv1.ParentReference) []gatewayv1.ParentReference) {
 			GinkgoHelper()
 			Eventually(func() error {
 				route := &gatewayv1.HTTPRoute{}
 				if err := kube.Get(ctx, s.key(), route); err != nil {
 					return err
 				}
-				route.Spec.Rules[0].BackendRefs = change(route.Spec.Rules[0].BackendRefs)
+				route.Spec.ParentRefs = change(route.Spec.ParentRefs)
 				return kube.Update(ctx, route)
 			}).Should(Succeed())
 		}
-		edit(func(backends []gatewayv1.HTTPBackendRef) []gatewayv1.HTTPBackendRef {
-			nowhere := backends[1].DeepCopy()
+		edit(func(parents []gatewayv1.ParentReference) []gatewayv1.ParentReference {
+			nowhere := parents[0].DeepCopy()
 			nowhere.Name = "nowhere"
-			return append(backends, *nowhere)
+			return append(parents, *nowhere)
 		})
 		s.eventually(ctx, "refused", stalled(v1alpha1.ReasonRouteNotAccepted))
-		edit(func(backends []gatewayv1.HTTPBackendRef) []gatewayv1.HTTPBackendRef { return backends[:2] })
+		edit(func(parents []gatewayv1.ParentReference) []gatewayv1.ParentReference { return parents[:1] })
 		s.eventually(ctx, "ready again", ready)
 		rest(ctx, s)
 	}, SpecTimeout(2*time.Minute))

@@ -90,12 +90,9 @@ var rolloutCases = append([]fieldCase{
 	text(rollout, istio+".virtualServices.0.name", 1, 253).required(),
 	fieldCase{kind: rollout, path: istio + ".virtualServices.0.namespace", accept: []any{"", "a", "a-1", repeat("a", 63)}}.optional().
 		refusing(repeat("a", 64), tooLong(63)).refusing("A", dnsOrNo).refusing("a.b", dnsOrNo),
-	list(rollout, istio+".virtualServices.0.tls", 0, 50, func(int) any { return map[string]any{"port": int64(1)} }).optional(),
-	fieldCase{kind: rollout, path: istio + ".virtualServices.0.tls.0", accept: []any{
-		map[string]any{"port": int64(1)}, map[string]any{"sniHosts": []any{"a"}},
-	}}.refusing(map[string]any{}, "at least one of port and sniHosts must be set"),
+	list(rollout, istio+".virtualServices.0.tls", 0, 50, func(int) any { return map[string]any{"sniHosts": []any{"a"}} }).optional(),
 	number(rollout, istio+".virtualServices.0.tls.0.port", 1, 65535).optional(),
-	keyed(rollout, istio+".virtualServices.0.tls.0.sniHosts", 1, 16, func(i int) any { return fmt.Sprintf("h%d", i) }).optional(),
+	keyed(rollout, istio+".virtualServices.0.tls.0.sniHosts", 1, 16, func(i int) any { return fmt.Sprintf("h%d", i) }).required(),
 	text(rollout, istio+".virtualServices.0.tls.0.sniHosts.0", 1, 253),
 	keyed(rollout, istio+".virtualServices.0.tcp", 0, 50, func(i int) any { return map[string]any{"port": int64(i + 1)} }).optional(),
 	number(rollout, istio+".virtualServices.0.tcp.0.port", 1, 65535).required(),

@@ -94,22 +94,20 @@ type IstioVirtualService struct {
 }
 
 // IstioTLSRoute picks the TLS routes that have a match with all that is named here.
-//
-// +kubebuilder:validation:XValidation:rule="has(self.port) || has(self.sniHosts)",message="at least one of port and sniHosts must be set"
 type IstioTLSRoute struct {
-	// port of the match. 1 to 65535.
-	// +optional
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=65535
-	Port *int32 `json:"port,omitempty"`
 	// sniHosts must all be among those of the match, letter for letter. 1 to 16.
-	// +optional
+	// +required
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=253
-	SNIHosts []string `json:"sniHosts,omitempty"`
+	SNIHosts []string `json:"sniHosts"`
+	// port of the match. 1 to 65535; any without it.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Port *int32 `json:"port,omitempty"`
 }
 
 // IstioTCPRoute picks the TCP routes that have a match with the port.

@@ -76,7 +76,7 @@ func TestVirtualServicePatch(t *testing.T) {
 		}
 		sel.ref.Routes = rapid.SliceOfNDistinct(rapid.SampledFrom(routeNamesDrawn), 0, 3, rapid.ID).Draw(t, "selected")
 		for _, port := range rapid.SliceOfNDistinct(rapid.Int32Range(1, 3), 0, 2, rapid.ID).Draw(t, "ports") {
-			sel.ref.TLS = append(sel.ref.TLS, v1alpha1.IstioTLSRoute{Port: &port})
+			sel.ref.TLS = append(sel.ref.TLS, v1alpha1.IstioTLSRoute{Port: &port, SNIHosts: []string{"a.example.com"}})
 			sel.ref.TCP = append(sel.ref.TCP, v1alpha1.IstioTCPRoute{Port: port})
 		}
 		checkPatch(t, raw, sel, rapid.Int32Range(0, 100).Draw(t, "weight"))
@@ -173,7 +173,9 @@ func drawConnectionRoute(t *rapid.T) map[string]any {
 	route := drawRoute(t)
 	delete(route, "name")
 	delete(route, "headers")
-	route["match"] = []any{map[string]any{"port": rapid.Uint32Range(1, 3).Draw(t, "port")}}
+	route["match"] = []any{map[string]any{
+		"port": rapid.Uint32Range(1, 3).Draw(t, "port"), "sniHosts": []any{"a.example.com", "b.example.com"},
+	}}
 	return route
 }
 

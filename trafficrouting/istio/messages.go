@@ -67,14 +67,11 @@ func list(names []string) string {
 }
 
 func describeTLS(want v1alpha1.IstioTLSRoute) string {
-	var parts []string
-	if want.Port != nil {
-		parts = append(parts, fmt.Sprintf("port %d", *want.Port))
+	hosts := "SNI hosts " + strings.Join(want.SNIHosts, ", ")
+	if want.Port == nil {
+		return hosts
 	}
-	if len(want.SNIHosts) > 0 {
-		parts = append(parts, "SNI hosts "+strings.Join(want.SNIHosts, ", "))
-	}
-	return strings.Join(parts, " and ")
+	return fmt.Sprintf("port %d and %s", *want.Port, hosts)
 }
 
 func destinationNotFound(r route, s selection, haveStable, haveCanary bool) error {

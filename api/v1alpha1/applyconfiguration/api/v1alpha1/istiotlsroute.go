@@ -7,24 +7,16 @@ package v1alpha1
 //
 // IstioTLSRoute picks the TLS routes that have a match with all that is named here.
 type IstioTLSRouteApplyConfiguration struct {
-	// port of the match. 1 to 65535.
-	Port *int32 `json:"port,omitempty"`
 	// sniHosts must all be among those of the match, letter for letter. 1 to 16.
 	SNIHosts []string `json:"sniHosts,omitempty"`
+	// port of the match. 1 to 65535; any without it.
+	Port *int32 `json:"port,omitempty"`
 }
 
 // IstioTLSRouteApplyConfiguration constructs a declarative configuration of the IstioTLSRoute type for use with
 // apply.
 func IstioTLSRoute() *IstioTLSRouteApplyConfiguration {
 	return &IstioTLSRouteApplyConfiguration{}
-}
-
-// WithPort sets the Port field in the declarative configuration to the given value
-// and returns the receiver, so that objects can be built by chaining "With" function invocations.
-// If called multiple times, the Port field is set to the value of the last call.
-func (b *IstioTLSRouteApplyConfiguration) WithPort(value int32) *IstioTLSRouteApplyConfiguration {
-	b.Port = &value
-	return b
 }
 
 // WithSNIHosts adds the given value to the SNIHosts field in the declarative configuration
@@ -34,5 +26,13 @@ func (b *IstioTLSRouteApplyConfiguration) WithSNIHosts(values ...string) *IstioT
 	for i := range values {
 		b.SNIHosts = append(b.SNIHosts, values[i])
 	}
+	return b
+}
+
+// WithPort sets the Port field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Port field is set to the value of the last call.
+func (b *IstioTLSRouteApplyConfiguration) WithPort(value int32) *IstioTLSRouteApplyConfiguration {
+	b.Port = &value
 	return b
 }
