@@ -78,16 +78,16 @@ func (o *commandOptions) run(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	seen, err := at.Snapshot(ctx, name)
+	seen, err := at.Rollout(ctx, name)
 	if err != nil {
 		return err
 	}
-	target, err := story.Aim(seen.Rollout, o.kind, o.stated)
+	target, err := story.Aim(seen, o.kind, o.stated)
 	if err != nil {
 		return err
 	}
 	if o.dryRun == "none" && !o.yes {
-		if err := o.confirm(ctx, seen); err != nil {
+		if err := o.confirm(ctx, at, seen); err != nil {
 			return err
 		}
 	}
@@ -101,7 +101,7 @@ func (o *commandOptions) run(ctx context.Context, name string) error {
 	if !o.wait || o.dryRun == "server" {
 		return nil
 	}
-	return o.follow(ctx, at, seen.Rollout, action)
+	return o.follow(ctx, at, seen, action)
 }
 
 func (o *commandOptions) spec(ctx context.Context, at *cluster.Cluster, name string, target story.Target) v1alpha1.RolloutActionSpec {
@@ -137,17 +137,21 @@ func meant(s *v1alpha1.RolloutActionSpec) string {
 }
 
 // confirm shows what would change, and asks. Without a terminal there is nobody to
-// ask.
-func (o *commandOptions) confirm(ctx context.Context, s *story.Snapshot) error {
+// ask, and nothing more is read.
+func (o *commandOptions) confirm(ctx context.Context, at *cluster.Cluster, r *v1alpha1.Rollout) error {
 	if !o.interactive() {
 		return nil
+	}
+	s, err := at.Around(ctx, r)
+	if err != nil { // no reason not to act: the Rollout itself says most of it
+		s = &story.Snapshot{Rollout: r, Now: at.Now(), Unread: []string{err.Error()}}
 	}
 	width, _ := terminal(o.ErrOut)
 	screen := draw.Screen{Width: width}
 	for _, sentence := range story.Impact(s, o.kind) {
 		fmt.Fprint(o.ErrOut, screen.Paragraph("", draw.Text(sentence)))
 	}
-	return o.ask(ctx, fmt.Sprintf("%s %s/%s?", capital(o.verb), s.Rollout.Namespace, s.Rollout.Name), o.likely)
+	return o.ask(ctx, fmt.Sprintf("%s %s/%s?", capital(o.verb), r.Namespace, r.Name), o.likely)
 }
 
 // errDeclined says that a person answered no.

@@ -85,6 +85,8 @@ func (c *Cluster) hint(ctx context.Context, changed chan<- struct{}, list client
 		if err == nil {
 			tell(w, changed)
 			w.Stop()
+		} else if !passes(err) {
+			return
 		}
 		if pause(ctx, reopen) != nil {
 			return

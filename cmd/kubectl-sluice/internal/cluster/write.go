@@ -59,6 +59,9 @@ func (c *Cluster) Command(ctx context.Context, spec v1alpha1.RolloutActionSpec, 
 func (c *Cluster) Action(ctx context.Context, name string) (*v1alpha1.RolloutAction, error) {
 	a := &v1alpha1.RolloutAction{}
 	if err := c.Client.Get(ctx, types.NamespacedName{Namespace: c.Namespace, Name: name}, a); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil, fmt.Errorf("the command %s is gone: somebody deleted it: %w", name, err)
+		}
 		return nil, c.explain(err, "reading the command "+name)
 	}
 	return a, nil
