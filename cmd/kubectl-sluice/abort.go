@@ -18,7 +18,8 @@ func (c *cli) abortCommand() *cobra.Command {
 		Use:   "abort NAME",
 		Short: "Return all traffic to stable",
 		Long: `Ends the release in progress: all traffic returns to stable, and the spec stays as it is.
-A retry or another template starts again from the first step.
+A retry or another template starts again from the first step. While a revision is watched
+after its promotion, it gives the previous one its place back.
 
 It is bound to the revision that is current when it is given, and to a step only if
 --step names one. It waits until the operator has applied it and no route gives the
@@ -48,11 +49,11 @@ func (o *commandOptions) awaitReturn(ctx context.Context, at *cluster.Cluster, a
 		return weight == 0, nil
 	})
 	if err != nil && errors.Is(context.Cause(ctx), errTimeout) {
-		return &exitError{exitTimeout, fmt.Errorf("the release is aborted, but after %s the canary still has %d%% of requests: stable takes back what its pods can carry; "+
+		return &exitError{exitTimeout, fmt.Errorf("it is taken back, but after %s the revision still has %d%% of requests: stable takes back what its pods can carry; "+
 			"see \"kubectl sluice explain %s -n %s\"", o.limit, weight, name, at.Namespace)}
 	}
 	if err != nil {
-		return fmt.Errorf("the release is aborted, but following its traffic failed: %w", err)
+		return fmt.Errorf("it is taken back, but following its traffic failed: %w", err)
 	}
 	fmt.Fprintln(o.ErrOut, "All traffic is routed to stable.")
 	return nil

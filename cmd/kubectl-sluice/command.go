@@ -17,7 +17,7 @@ import (
 	"github.com/sluice-dev/sluice/cmd/kubectl-sluice/internal/story"
 )
 
-// commandOptions are what promote, abort and retry share: each creates a
+// commandOptions are what promote, abort, retry and rollback share: each creates a
 // RolloutAction and follows what becomes of it.
 type commandOptions struct {
 	*cli
@@ -110,7 +110,8 @@ func (o *commandOptions) spec(ctx context.Context, at *cluster.Cluster, name str
 		by = at.Whoami(ctx)
 	}
 	return v1alpha1.RolloutActionSpec{
-		Rollout: name, Action: o.kind, Revision: target.Revision, Step: target.Step, Reason: o.reason, RequestedBy: by,
+		Rollout: name, Action: o.kind, Revision: target.Revision, ToRevision: target.To,
+		Step: target.Step, Reason: o.reason, RequestedBy: by,
 	}
 }
 
@@ -130,6 +131,9 @@ func (o *commandOptions) report(a *v1alpha1.RolloutAction) error {
 // meant says what a command is bound to.
 func meant(s *v1alpha1.RolloutActionSpec) string {
 	text := "revision " + s.Revision
+	if s.ToRevision != "" {
+		text += " to " + s.ToRevision
+	}
 	if s.Step != "" {
 		text += " in step " + s.Step
 	}
@@ -148,7 +152,7 @@ func (o *commandOptions) confirm(ctx context.Context, at *cluster.Cluster, r *v1
 	}
 	width, _ := terminal(o.ErrOut)
 	screen := draw.Screen{Width: width}
-	for _, sentence := range story.Impact(s, o.kind) {
+	for _, sentence := range story.Impact(s, o.kind, o.stated.To) {
 		fmt.Fprint(o.ErrOut, screen.Paragraph("", draw.Text(sentence)))
 	}
 	return o.ask(ctx, fmt.Sprintf("%s %s/%s?", capital(o.verb), r.Namespace, r.Name), o.likely)

@@ -159,7 +159,7 @@ func (m *Model) ask(kind v1alpha1.ActionType) {
 		m.message = err.Error()
 		return
 	}
-	m.asking = &question{command: Command{kind, target, m.seen}, impact: story.Impact(m.seen, kind)}
+	m.asking = &question{command: Command{kind, target, m.seen}, impact: story.Impact(m.seen, kind, target.To)}
 }
 
 // answer takes the answer to a question: y, and anything else for no.

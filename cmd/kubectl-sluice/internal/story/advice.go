@@ -23,6 +23,8 @@ func advise(s *Snapshot, state State) []Advice {
 		return append(troubles(s), adviseAborted(r)...)
 	case Releasing(r):
 		return append(troubles(s), adviseReleasing(r, state)...)
+	case Watched(r):
+		return []Advice{{Command(r, "rollback"), fmt.Sprintf("gives revision %s, which is kept ready, all traffic back", r.Status.AfterPromotion.Previous)}}
 	case state == Degraded:
 		return []Advice{{What: "change what the message names; the Rollout goes on by itself then"}}
 	}

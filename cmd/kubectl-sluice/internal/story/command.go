@@ -1,6 +1,7 @@
 package story
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -11,6 +12,9 @@ import (
 // refuses it.
 type Target struct {
 	Revision, Step string
+	// To is the revision that a rollback makes stable; empty for the one that is kept
+	// ready.
+	To string
 }
 
 // Aim binds a command to what a Rollout is at, or to the revision and step that the
@@ -19,10 +23,11 @@ func Aim(r *v1alpha1.Rollout, kind v1alpha1.ActionType, stated Target) (Target, 
 	if problem := pointless(r, kind); problem != "" {
 		return Target{}, fmt.Errorf("nothing to %s: %s", verbOf(kind), problem)
 	}
-	at := Target{Revision: r.Status.Canary.Revision}
-	if r.Status.Step != nil {
-		at.Step = r.Status.Step.Name
+	if problem := nowhere(r, kind, stated); problem != "" {
+		return Target{}, errors.New(problem)
 	}
+	at := current(r, kind)
+	at.To = stated.To
 	if stated.Revision != "" && stated.Revision != at.Revision {
 		return Target{}, fmt.Errorf("nothing was done: you said revision %s, but Rollout %s is at %s", stated.Revision, r.Name, at.Revision)
 	}
@@ -37,6 +42,33 @@ func Aim(r *v1alpha1.Rollout, kind v1alpha1.ActionType, stated Target) (Target, 
 	return at, nil
 }
 
+// current is what a command would be bound to: the canary, or, once that was promoted,
+// the stable revision.
+func current(r *v1alpha1.Rollout, kind v1alpha1.ActionType) Target {
+	if kind == v1alpha1.ActionRollback || kind == v1alpha1.ActionAbort && Watched(r) {
+		return Target{Revision: r.Status.Stable.Revision}
+	}
+	at := Target{Revision: r.Status.Canary.Revision}
+	if r.Status.Step != nil {
+		at.Step = r.Status.Step.Name
+	}
+	return at
+}
+
+// nowhere says why there is no revision to roll back to, or is empty.
+func nowhere(r *v1alpha1.Rollout, kind v1alpha1.ActionType, stated Target) string {
+	switch {
+	case kind != v1alpha1.ActionRollback:
+		return ""
+	case stated.To == "" && r.Status.AfterPromotion == nil:
+		return fmt.Sprintf("nothing was done: Rollout %s keeps no earlier revision ready (spec.afterPromotion); name one with --to-revision, \"%s\" shows which there are",
+			r.Name, Command(r, "get"))
+	case stated.To == r.Status.Stable.Revision:
+		return fmt.Sprintf("nothing was done: revision %s is stable already", stated.To)
+	}
+	return ""
+}
+
 // pointless says why a command would change nothing, or is empty.
 func pointless(r *v1alpha1.Rollout, kind v1alpha1.ActionType) string {
 	releasing := Releasing(r)
@@ -46,6 +78,13 @@ func pointless(r *v1alpha1.Rollout, kind v1alpha1.ActionType) string {
 	case kind == v1alpha1.ActionRetry && !Aborted(r):
 		return fmt.Sprintf("no release of Rollout %s was aborted; %s", r.Name, rest(r))
 	case kind == v1alpha1.ActionRetry:
+		return ""
+	case kind == v1alpha1.ActionRollback && releasing:
+		return fmt.Sprintf("revision %s is being released, and stable has not changed; \"%s\" returns all traffic to it",
+			r.Status.Canary.Revision, Command(r, "abort"))
+	case kind == v1alpha1.ActionRollback && r.Status.Stable == nil:
+		return fmt.Sprintf("no revision of Rollout %s is stable yet; %s", r.Name, rest(r))
+	case kind == v1alpha1.ActionRollback, kind == v1alpha1.ActionAbort && Watched(r):
 		return ""
 	case Aborted(r):
 		return fmt.Sprintf("the release of revision %s was aborted already (%s): %s; \"%s\" starts it again",
@@ -74,12 +113,17 @@ func verbOf(kind v1alpha1.ActionType) string {
 	return strings.ToLower(string(kind))
 }
 
-// Impact says in sentences what a command would change.
-func Impact(s *Snapshot, kind v1alpha1.ActionType) []string {
+// Impact says in sentences what a command would change; to is where a rollback leads.
+func Impact(s *Snapshot, kind v1alpha1.ActionType, to string) []string {
 	var out []string
+	if kind == v1alpha1.ActionAbort && Watched(s.Rollout) {
+		kind = v1alpha1.ActionRollback // to the revision that is kept ready
+	}
 	switch kind {
 	case v1alpha1.ActionAbort:
 		out = impactOfAbort(s)
+	case v1alpha1.ActionRollback:
+		out = impactOfRollback(s, to)
 	case v1alpha1.ActionPromote:
 		out = impactOfPromote(s)
 	case v1alpha1.ActionPromoteFull:
@@ -103,6 +147,24 @@ func impactOfAbort(s *Snapshot) []string {
 		}
 	}
 	return append(out, "The spec stays as it is. A retry, or another template, starts again from the first step.")
+}
+
+func impactOfRollback(s *Snapshot, to string) []string {
+	r := s.Rollout
+	kept := ""
+	if r.Status.AfterPromotion != nil {
+		kept = r.Status.AfterPromotion.Previous
+	}
+	if to == "" {
+		to = kept
+	}
+	out := []string{fmt.Sprintf("Revision %s becomes stable again in place of %s.", to, r.Status.Stable.Revision)}
+	if to == kept {
+		out = append(out, "Its pods are kept ready: all traffic follows with one change of weight.")
+	} else {
+		out = append(out, "Its pods are started first; traffic follows when they can carry it.")
+	}
+	return append(out, fmt.Sprintf("The spec stays as it is, and revision %s counts as aborted: a retry, or another template, goes on from there.", r.Status.Stable.Revision))
 }
 
 func impactOfPromote(s *Snapshot) []string {

@@ -107,6 +107,7 @@ func next(s *Snapshot) []Event {
 			out = append(out, Event{at, "the bake of step " + s.Rollout.Status.Step.Name + " ends"})
 		}
 	}
+	out = append(out, afterPromotion(s)...)
 	for _, d := range s.Rollout.Status.Draining {
 		at := d.Since.Add(orDefault(s.Rollout.Spec.Traffic.DrainTime, 30*time.Second))
 		if at.After(s.Now) {
@@ -115,6 +116,22 @@ func next(s *Snapshot) []Event {
 	}
 	slices.SortStableFunc(out, func(a, b Event) int { return a.At.Compare(b.At) })
 	return out
+}
+
+// afterPromotion is when the watch over a promoted revision, and the keeping of the one
+// before, end.
+func afterPromotion(s *Snapshot) []Event {
+	after, spec := s.Rollout.Status.AfterPromotion, s.Rollout.Spec.AfterPromotion
+	if after == nil || spec == nil {
+		return nil
+	}
+	var out []Event
+	bake := orDefault(spec.Bake, 0)
+	if after.BakedAt == nil {
+		out = append(out, Event{after.PromotedAt.Add(bake), "the bake after the promotion ends"})
+	}
+	keep := max(bake, orDefault(spec.KeepPrevious, 0))
+	return append(out, Event{after.PromotedAt.Add(keep), fmt.Sprintf("the previous revision %s is not kept ready any longer", after.Previous)})
 }
 
 // deadline is when pods that do not come abort the release.

@@ -74,6 +74,12 @@ func Releasing(r *v1alpha1.Rollout) bool {
 	return r.Status.Canary != nil && r.Status.Step != nil && r.Status.Abort == nil
 }
 
+// Watched reports whether stable replaced another revision that is kept ready to
+// return.
+func Watched(r *v1alpha1.Rollout) bool {
+	return r.Status.AfterPromotion != nil && r.Status.Stable != nil && r.Status.Canary == nil
+}
+
 // Aborted reports whether the canary was aborted.
 func Aborted(r *v1alpha1.Rollout) bool { return r.Status.Canary != nil && r.Status.Abort != nil }
 

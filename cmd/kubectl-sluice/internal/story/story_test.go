@@ -70,6 +70,37 @@ func TestAim(t *testing.T) {
 	}
 }
 
+// watched is a Rollout whose revision was promoted a minute ago.
+func watched() *story.Snapshot {
+	s := storytest.Healthy()
+	s.Rollout.Spec.AfterPromotion = &v1alpha1.AfterPromotion{Bake: &metav1.Duration{Duration: 10 * time.Minute}}
+	s.Rollout.Status.AfterPromotion = &v1alpha1.AfterPromotionStatus{
+		Previous: "before", Proven: 10, PromotedAt: metav1.NewMicroTime(storytest.Now.Add(-time.Minute)),
+	}
+	return s
+}
+
+// TestAfterPromotion holds what is said of a revision that is watched.
+func TestAfterPromotion(t *testing.T) {
+	at := watched()
+	stable := at.Rollout.Status.Stable.Revision
+	for _, kind := range []v1alpha1.ActionType{v1alpha1.ActionAbort, v1alpha1.ActionRollback} {
+		if got, err := story.Aim(at.Rollout, kind, story.Target{}); err != nil || got != (story.Target{Revision: stable}) {
+			t.Errorf("%s is bound to %+v: %v", kind, got, err)
+		}
+	}
+	e := story.Explain(at)
+	if len(e.Next) != 2 || !strings.Contains(e.Next[0].What, "bake after the promotion ends") || !e.Next[0].At.Equal(storytest.Now.Add(9*time.Minute)) {
+		t.Errorf("next: %+v", e.Next)
+	}
+	if len(e.Advice) != 1 || !strings.Contains(e.Advice[0].Command, "rollback") {
+		t.Errorf("advice: %+v", e.Advice)
+	}
+	if _, err := story.Aim(storytest.Healthy().Rollout, v1alpha1.ActionRollback, story.Target{}); err == nil || !strings.Contains(err.Error(), "--to-revision") {
+		t.Errorf("a rollback to nowhere: %v", err)
+	}
+}
+
 // TestImpact holds that what is left out or at risk is said before a command.
 func TestImpact(t *testing.T) {
 	short := storytest.Baking()
@@ -92,11 +123,13 @@ func TestImpact(t *testing.T) {
 		{"abort", storytest.Baking(), v1alpha1.ActionAbort, []string{"with 10% of requests", "of which 10 of 10 pods are available"}},
 		{"abort onto few pods", short, v1alpha1.ActionAbort, []string{"It last carried everything with 10"}},
 		{"abort what was just edited", edited, v1alpha1.ActionAbort, []string{"another revision may replace this one"}},
+		{"abort after the promotion", watched(), v1alpha1.ActionAbort, []string{"Revision before becomes stable again", "kept ready"}},
+		{"rollback", watched(), v1alpha1.ActionRollback, []string{"Revision before becomes stable again", "one change of weight", "counts as aborted"}},
 		{"retry", storytest.Aborted(), v1alpha1.ActionRetry, []string{"value 0.31", "starts again at step smoke, with 1%"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			text := strings.Join(story.Impact(tt.at, tt.kind), "\n")
+			text := strings.Join(story.Impact(tt.at, tt.kind, ""), "\n")
 			for _, want := range tt.says {
 				if !strings.Contains(text, want) {
 					t.Errorf("it does not say %q:\n%s", want, text)
