@@ -4,7 +4,7 @@
 GO ?= go
 # The operator's image, for deploy.
 IMAGE ?= sluice:latest
-# More arguments of "go test", for test and e2e: make test ARGS='-run TestDefaults ./api/...'
+# More arguments of "go test", for test and e2e, and of bench-analysis: make test ARGS='-run TestDefaults ./api/...'
 ARGS ?=
 
 SHELL := /usr/bin/env bash
@@ -13,7 +13,7 @@ SHELL := /usr/bin/env bash
 
 .PHONY: help
 help: ## Show this list.
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ Try
 
@@ -65,6 +65,11 @@ bench: build ## Measure on a local cluster: reaction times, fleets, idle cost, r
 	@$(GO) run ./internal/localcluster/cmd/build >/dev/null
 	@echo "==> bench: measuring"
 	@$(GO) run ./e2e/bench
+
+.PHONY: bench-analysis
+bench-analysis: ## Measure the statistical judge on simulated releases. Writes build/analysis-*.
+	@echo "==> bench-analysis: 2,000 releases for each cell; fewer and some: ARGS='-reps 200 -only errors -cells x20'"
+	@$(GO) run ./analysis/benchmark $(ARGS)
 
 .PHONY: lint
 lint: ## Run golangci-lint with the Kubernetes API linter (built the first time, about 4 minutes).
