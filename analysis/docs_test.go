@@ -18,6 +18,7 @@ func TestDocumentedMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	metrics := 0
+	page = []byte(strings.ReplaceAll(string(page), "```yaml\n  - name:", "```yaml\nanalysis:\n  metrics:\n  - name:"))
 	for i, block := range strings.Split(string(page), "```yaml\n") {
 		block, _, _ = strings.Cut(block, "```")
 		if i == 0 || !strings.HasPrefix(block, "analysis:") {
@@ -34,6 +35,14 @@ func TestDocumentedMetrics(t *testing.T) {
 		}
 		for j := range doc.Analysis.Metrics {
 			metrics++
+			if m := &doc.Analysis.Metrics[j]; IsComparison(m) {
+				from := t0.Truncate(time.Minute)
+				s, err := BuildSelection(m, &doc.Analysis.ComparisonPolicy, vars, from, from.Add(time.Minute))
+				if err != nil || len(s.Queries) == 0 || strings.Contains(s.Queries[0].Expr, "{{") {
+					t.Errorf("%+v, %v", s, err)
+				}
+				continue
+			}
 			q, err := BuildQuery(&doc.Analysis.Metrics[j], vars, t0, t0.Add(45*time.Second))
 			if err != nil || strings.Contains(q.Expr, "{{") || !strings.Contains(q.Expr, "[45s]") {
 				t.Errorf("%+v, %v", q, err)

@@ -24,7 +24,8 @@ const (
 	ReasonRedirected Reason = "Redirected"
 	// ReasonUnavailable: the server could not be reached or failed (5xx).
 	ReasonUnavailable Reason = "Unavailable"
-	// ReasonMalformed: the answer is not an instant vector of floats or a scalar.
+	// ReasonMalformed: the answer is not an instant vector of floats or a scalar, or,
+	// of a comparison, not the samples of counters.
 	ReasonMalformed Reason = "Malformed"
 	// ReasonTooLarge: the answer exceeds the limit.
 	ReasonTooLarge Reason = "TooLarge"
@@ -57,6 +58,15 @@ const (
 	ReasonCondition Reason = "Condition"
 	// ReasonQuery: the query cannot be built.
 	ReasonQuery Reason = "Query"
+	// ReasonRawUnsupported: the provider cannot read the samples of a range, which a
+	// comparison needs.
+	ReasonRawUnsupported Reason = "RawUnsupported"
+	// ReasonImpossibleCounts: counters contradict each other, such as more bad
+	// requests than requests.
+	ReasonImpossibleCounts Reason = "ImpossibleCounts"
+	// ReasonState: the evidence in the status cannot be gone on with: another version
+	// wrote it, or it was damaged.
+	ReasonState Reason = "State"
 )
 
 // sentences say each reason in words, for messages.
@@ -66,7 +76,7 @@ var sentences = map[Reason]string{
 	ReasonUnauthorized:    "the server refused the credentials",
 	ReasonRedirected:      "the server answered with a redirect, which is not followed",
 	ReasonUnavailable:     "the server could not be reached or failed",
-	ReasonMalformed:       "the answer is not an instant vector or a scalar",
+	ReasonMalformed:       "the answer is not what was asked for",
 	ReasonTooLarge:        "the answer is too large",
 	ReasonAddressRefused:  "the provider's address is one that must not be asked",
 	ReasonProviderMissing: "the provider does not exist",
@@ -79,6 +89,10 @@ var sentences = map[Reason]string{
 	ReasonWarnings:        "the result has warnings",
 	ReasonCondition:       "a condition could not be evaluated",
 	ReasonQuery:           "the query cannot be built",
+
+	ReasonRawUnsupported:   "the provider cannot read the samples of a range",
+	ReasonImpossibleCounts: "the counters contradict each other",
+	ReasonState:            "the evidence in the status cannot be gone on with",
 }
 
 // Sentence says the reason in words, in lower case.

@@ -29,7 +29,9 @@ type Result struct {
 	Query string
 	// Sample that was read, when Err is nil.
 	Sample Sample
-	// Err tells why there is no sample.
+	// Reading is what was counted, of a comparison.
+	Reading *Reading
+	// Err tells why there is neither.
 	Err error
 }
 
@@ -54,21 +56,26 @@ func Enter(status *v1alpha1.AnalysisRunStatus, metrics []v1alpha1.Metric, step v
 		if old := Evidence(status, metrics[i].Name); old != nil {
 			s = *old
 		}
-		evidence = append(evidence, enterMetric(&metrics[i], s))
+		evidence = append(evidence, enterMetric(&metrics[i], s, step.Name))
 	}
 	status.Step = &step
 	status.Metrics = evidence
 	return true
 }
 
-func enterMetric(m *v1alpha1.Metric, s v1alpha1.MetricStatus) v1alpha1.MetricStatus {
-	if final(m, &s) {
+// enterMetric also leaves alone a comparison whose canary was promoted: there is no
+// revision beside it any more.
+func enterMetric(m *v1alpha1.Metric, s v1alpha1.MetricStatus, step string) v1alpha1.MetricStatus {
+	if final(m, &s) || IsComparison(m) && step == v1alpha1.AfterPromotionStep && s.Verdict != "" {
 		return s
 	}
 	s.Successful, s.Inconclusive, s.WithoutData = 0, 0, 0
 	s.LastMeasuredAt = nil
 	s.Verdict = verdictOf(m, &s, outcomeNoData)
 	s.Message = shorten(sentence(m, &s, messageNotMeasured), maxMetricMessage)
+	if IsComparison(m) {
+		s = enterComparison(s)
+	}
 	return s
 }
 
@@ -92,7 +99,15 @@ func Fold(m *v1alpha1.Metric, s v1alpha1.MetricStatus, since time.Time, r Result
 	}
 	j := judge(m, r.Sample, r.Err)
 	verdict := count(m, &s, &j, r.At.Sub(since))
-	s.LastMeasuredAt = &metav1.MicroTime{Time: due}
+	record(&s, r, &j, verdict)
+	s.Verdict = verdictOf(m, &s, j.outcome)
+	s.Message = shorten(sentence(m, &s, j.message), maxMetricMessage)
+	return s
+}
+
+// record adds a measurement to the latest ones.
+func record(s *v1alpha1.MetricStatus, r Result, j *judgement, verdict v1alpha1.Verdict) {
+	s.LastMeasuredAt = &metav1.MicroTime{Time: r.Due.Truncate(time.Microsecond)}
 	s.Query = shorten(r.Query, maxQueryInStatus)
 	s.Measurements = append(slices.Clone(s.Measurements), v1alpha1.Measurement{
 		At:      metav1.MicroTime{Time: r.At.Truncate(time.Microsecond)},
@@ -103,9 +118,6 @@ func Fold(m *v1alpha1.Metric, s v1alpha1.MetricStatus, since time.Time, r Result
 	if n := len(s.Measurements) - maxMeasurements; n > 0 {
 		s.Measurements = slices.Clone(s.Measurements[n:])
 	}
-	s.Verdict = verdictOf(m, &s, j.outcome)
-	s.Message = shorten(sentence(m, &s, j.message), maxMetricMessage)
-	return s
 }
 
 // count counts a judgement, settles what no data counts as, and returns the

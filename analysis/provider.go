@@ -17,6 +17,38 @@ type Provider interface {
 	Query(ctx context.Context, q Query) (Sample, error)
 }
 
+// RawReader is the ability of a Provider to read samples as they were scraped. A
+// comparison needs it: functions such as increase() give no whole numbers, and take
+// the first sample of a new series for no requests at all.
+type RawReader interface {
+	// ReadRaw reads all samples that a query for a range of series gives. Errors are
+	// as those of Query.
+	ReadRaw(ctx context.Context, q Query) (Matrix, error)
+}
+
+// Matrix is what was scraped.
+type Matrix struct {
+	// Series holds the samples of each series. Empty when there is no data.
+	Series []RawSeries
+	// Warnings that the server attached to the result, such as that it is
+	// partial. Only their number is ever shown.
+	Warnings []string
+}
+
+// RawSeries is one series and its samples, oldest first.
+type RawSeries struct {
+	Labels map[string]string
+	Points []Point
+}
+
+// Point is one sample.
+type Point struct {
+	// At is when it was scraped, in milliseconds since 1970.
+	At int64
+	// Value, which may be NaN or infinite.
+	Value float64
+}
+
 // Query is one read.
 type Query struct {
 	// Expr in the provider's language, with placeholders filled in.

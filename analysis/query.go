@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sluice-dev/sluice/analysis/sequential"
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 )
 
@@ -125,6 +126,27 @@ func ceilMilli(t time.Time) time.Time {
 	return t
 }
 
+// validateComparison says what is wrong with a metric that compares.
+func validateComparison(m *v1alpha1.Metric) error {
+	var errs []error
+	if m.Query != "" || m.Builtin != nil && m.Ratio != nil {
+		errs = append(errs, errors.New("exactly one of query, builtin and ratio must be set"))
+	}
+	t, err := tolerancesOf(m)
+	if err == nil {
+		_, err = sequential.NewComparison(t, 1)
+	}
+	errs = append(errs, err)
+	if r := m.Ratio; r != nil {
+		for _, s := range []struct{ field, text string }{{"bad", r.Bad}, {"total", r.Total}} {
+			if _, err := parseSelector(s.text); err != nil {
+				errs = append(errs, fmt.Errorf("ratio.%s: %w", s.field, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // ValidateMetrics says what is wrong with metrics, for the author of them. What the
 // API server has checked already is not repeated.
 func ValidateMetrics(metrics []v1alpha1.Metric) error {
@@ -144,6 +166,9 @@ func ValidateMetrics(metrics []v1alpha1.Metric) error {
 }
 
 func validateMetric(m *v1alpha1.Metric) error {
+	if IsComparison(m) {
+		return validateComparison(m)
+	}
 	var errs []error
 	if m.SuccessWhen == "" && m.FailWhen == "" {
 		errs = append(errs, errors.New("at least one of successWhen and failWhen must be set"))

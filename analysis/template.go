@@ -17,11 +17,16 @@ const (
 	placeholderStable    = "stable"
 	placeholderCanary    = "canary"
 	placeholderWindow    = "window"
+	placeholderRevision  = "revision"
 )
 
 var placeholders = []string{
 	placeholderNamespace, placeholderRollout, placeholderStable, placeholderCanary, placeholderWindow,
 }
+
+// selectorPlaceholders are those of a selector that is filled in for one revision
+// after the other.
+var selectorPlaceholders = []string{placeholderRevision, placeholderNamespace, placeholderRollout}
 
 // Variables are what a query's placeholders stand for, but for the window.
 type Variables struct {
@@ -31,6 +36,8 @@ type Variables struct {
 	Rollout string
 	// Stable and Canary are revisions.
 	Stable, Canary string
+	// Revision is the one of the two that a selector is for.
+	Revision string
 }
 
 // VariablesOf returns the variables of a run.
@@ -51,6 +58,8 @@ func (v Variables) value(placeholder string) string {
 		return v.Rollout
 	case placeholderStable:
 		return v.Stable
+	case placeholderRevision:
+		return v.Revision
 	default:
 		return v.Canary
 	}
@@ -64,7 +73,9 @@ type Template struct {
 
 // ParseTemplate finds the placeholders of a query. Whatever else stands between
 // double braces is an error.
-func ParseTemplate(query string) (*Template, error) {
+func ParseTemplate(query string) (*Template, error) { return parseTemplate(query, placeholders) }
+
+func parseTemplate(query string, placeholders []string) (*Template, error) {
 	t := &Template{}
 	rest := query
 	for {

@@ -96,3 +96,17 @@ func (p *Provider) Closed() bool {
 	defer p.mu.Unlock()
 	return p.closed
 }
+
+// Raw is a Provider that can read raw samples too, by a function.
+type Raw struct {
+	*Provider
+	// Samples answers each query for raw samples.
+	Samples func(context.Context, analysis.Query) (analysis.Matrix, error)
+}
+
+var _ analysis.RawReader = Raw{}
+
+// ReadRaw answers by the function.
+func (r Raw) ReadRaw(ctx context.Context, q analysis.Query) (analysis.Matrix, error) {
+	return r.Samples(ctx, q)
+}

@@ -23,6 +23,8 @@ const (
 	grace = 500 * time.Millisecond
 	// leastTimeout is the shortest limit that is asked of a server.
 	leastTimeout = time.Millisecond
+	// rawBodies is how many times as large raw samples may be.
+	rawBodies = 4
 )
 
 // Options say what a provider may do. The zero value is the strictest.
@@ -51,10 +53,14 @@ func Opener(o Options) analysis.Opener {
 // Provider asks one server. It is safe for concurrent use.
 type Provider struct {
 	api       v1.API
+	raw       v1.API
 	transport *http.Transport
 }
 
-var _ analysis.Provider = (*Provider)(nil)
+var (
+	_ analysis.Provider  = (*Provider)(nil)
+	_ analysis.RawReader = (*Provider)(nil)
+)
 
 // New makes a provider. It does not connect. The error is an *analysis.Error with
 // ReasonProviderInvalid.
@@ -79,7 +85,9 @@ func New(e analysis.Endpoint, o Options) (*Provider, error) {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
-	return &Provider{api: v1.NewAPI(c), transport: transport}, nil
+	raw := *c
+	raw.maxBody = rawBodies * c.maxBody
+	return &Provider{api: v1.NewAPI(c), raw: v1.NewAPI(&raw), transport: transport}, nil
 }
 
 // parseAddress accepts an http or https URL without credentials, query or fragment.
@@ -105,6 +113,41 @@ func (p *Provider) Close() error {
 
 // Query asks the server once.
 func (p *Provider) Query(ctx context.Context, q analysis.Query) (analysis.Sample, error) {
+	value, warnings, err := send(ctx, p.api, q)
+	if err != nil {
+		return analysis.Sample{}, err
+	}
+	sample, err := sampleOf(value)
+	sample.Warnings = warnings
+	return sample, err
+}
+
+// ReadRaw asks the server once for the samples of a range.
+func (p *Provider) ReadRaw(ctx context.Context, q analysis.Query) (analysis.Matrix, error) {
+	value, warnings, err := send(ctx, p.raw, q)
+	if err != nil {
+		return analysis.Matrix{}, err
+	}
+	found, ok := value.(model.Matrix)
+	if !ok {
+		return analysis.Matrix{}, &analysis.Error{Reason: analysis.ReasonMalformed}
+	}
+	m := analysis.Matrix{Series: make([]analysis.RawSeries, 0, len(found)), Warnings: warnings}
+	for _, stream := range found {
+		if stream == nil || len(stream.Histograms) > 0 {
+			return analysis.Matrix{}, &analysis.Error{Reason: analysis.ReasonMalformed}
+		}
+		series := analysis.RawSeries{Labels: labels(stream.Metric), Points: make([]analysis.Point, 0, len(stream.Values))}
+		for _, v := range stream.Values {
+			series.Points = append(series.Points, analysis.Point{At: int64(v.Timestamp), Value: float64(v.Value)})
+		}
+		m.Series = append(m.Series, series)
+	}
+	return m, nil
+}
+
+// send sends a query.
+func send(ctx context.Context, api v1.API, q analysis.Query) (model.Value, []string, error) {
 	queryCtx := ctx
 	var options []v1.Option
 	if q.Timeout > 0 {
@@ -116,13 +159,11 @@ func (p *Provider) Query(ctx context.Context, q analysis.Query) (analysis.Sample
 	if q.Lookback > 0 {
 		options = append(options, v1.WithLookbackDelta(wholeUnits(q.Lookback)))
 	}
-	value, warnings, _, err := p.api.Query(queryCtx, q.Expr, q.At, options...)
+	value, warnings, _, err := api.Query(queryCtx, q.Expr, q.At, options...)
 	if err != nil {
-		return analysis.Sample{}, classify(ctx, err)
+		return nil, nil, classify(ctx, err)
 	}
-	sample, err := sampleOf(value)
-	sample.Warnings = warnings
-	return sample, err
+	return value, warnings, nil
 }
 
 // wholeUnits rounds down to what a server can parse: a duration in whole seconds,

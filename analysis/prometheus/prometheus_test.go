@@ -409,3 +409,39 @@ func TestResolve(t *testing.T) {
 		}
 	}
 }
+
+func TestReadRaw(t *testing.T) {
+	for name, tc := range map[string]struct {
+		answer string
+		points int
+		reason analysis.Reason
+	}{
+		"samples":    {success("matrix", `[{"metric":{"pod":"p"},"values":[[1772366400,"1"],[1772366415.5,"3"]]}]`), 2, ""},
+		"no data":    {success("matrix", `[]`), 0, ""},
+		"a vector":   {success("vector", `[]`), 0, analysis.ReasonMalformed},
+		"histograms": {success("matrix", `[{"metric":{},"histograms":[[1772366400,{"count":"1","sum":"1"}]]}]`), 0, analysis.ReasonMalformed},
+		"too large":  {success("matrix", `[{"metric":{"a":"`+strings.Repeat("a", 5000)+`"},"values":[]}]`), 0, analysis.ReasonTooLarge},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url := serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, tc.answer) })
+			p := provider(t, analysis.Endpoint{Address: url}, Options{MaxBody: 1000})
+			m, err := p.ReadRaw(t.Context(), analysis.Query{Expr: "a[1m]", At: at, Timeout: time.Second})
+			if tc.reason != "" {
+				if err == nil || analysis.ReasonOf(err) != tc.reason {
+					t.Fatalf("got %v, %v, want %s", m, err, tc.reason)
+				}
+				return
+			}
+			points := 0
+			for _, s := range m.Series {
+				points += len(s.Points)
+			}
+			if err != nil || points != tc.points {
+				t.Errorf("got %+v, %v", m, err)
+			}
+			if points > 1 && m.Series[0].Points[1] != (analysis.Point{At: 1772366415500, Value: 3}) {
+				t.Errorf("got %+v", m)
+			}
+		})
+	}
+}

@@ -31,7 +31,7 @@ metrics: [{name: m, query: vector(1), successWhen: value < 1.0, noData: {}}]`,
 
 // defaults are what the API server adds to the minimal objects.
 var defaults = map[string]map[string]any{
-	rollout: withMetric("spec.analysis.metrics[].", map[string]any{
+	rollout: withMetric("spec.analysis.metrics[].", withPolicy("spec.analysis.", map[string]any{
 		"spec.replicas":                                   int64(1),
 		"spec.strategy.canary.steps[].approval":           "None",
 		"spec.traffic.propagationTime":                    "1s",
@@ -42,8 +42,8 @@ var defaults = map[string]map[string]any{
 		"spec.progressDeadline":                           "10m",
 		"spec.revisionHistoryLimit":                       int64(5),
 		"spec.deletionPolicy":                             "Orphan",
-	}),
-	analysisRun:    withMetric("spec.metrics[].", map[string]any{}),
+	})),
+	analysisRun:    withMetric("spec.metrics[].", withPolicy("spec.", map[string]any{"spec.steps": int64(1)})),
 	rolloutAction:  {"spec.timeToLive": "1h"},
 	metricProvider: {"spec.prometheus.timeout": "10s"},
 }
@@ -63,6 +63,38 @@ func withMetric(at string, others map[string]any) map[string]any {
 		others[at+field] = value
 	}
 	return others
+}
+
+func withPolicy(at string, others map[string]any) map[string]any {
+	for field, value := range map[string]any{
+		"alpha": "0.01", "beta": "0.05", "settle": "30s", "lag": "20s", "maxDuration": "15m", "onTimeout": "Promote",
+	} {
+		others[at+field] = value
+	}
+	return others
+}
+
+// TestDefaultsOfAComparison holds that a comparison needs no more than its kind.
+func TestDefaultsOfAComparison(t *testing.T) {
+	c := connect(t)
+	object := full(t, analysisRun)
+	apply(t, object, change{"spec.metrics", []any{map[string]any{
+		"name": "errors", "builtin": map[string]any{"kind": "ErrorRatio"}, "compare": map[string]any{},
+	}}})
+	if err := c.Create(context.Background(), object, client.DryRunAll); err != nil {
+		t.Fatal(err)
+	}
+	got := leaves("", object.Object["spec"])
+	for path, want := range map[string]any{
+		".metrics[].builtin.reporter":     "Source",
+		".metrics[].compare.tolerance":    "1.2",
+		".metrics[].compare.unacceptable": "2.0",
+		".metrics[].compare.minRequests":  int64(50),
+	} {
+		if got[path] != want {
+			t.Errorf("%s: got %v, want %v", path, got[path], want)
+		}
+	}
 }
 
 func TestDefaults(t *testing.T) {

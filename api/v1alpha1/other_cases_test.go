@@ -29,13 +29,14 @@ func metricCases(kind, at string) []fieldCase {
 		return map[string]any{"name": fmt.Sprintf("m%d", i), "query": "vector(1)", "successWhen": "value < 1.0"}
 	}
 	in := func(field string) string { return at + ".0." + field }
+	const oneMetric = "exactly one of query, builtin and ratio must be set"
 	const oneCondition = "at least one of successWhen and failWhen must be set"
 	return []fieldCase{
 		keyed(kind, at, 1, 20, metric).required(),
 		text(kind, in("name"), 1, 63).required().refusing("Errors", dnsLabel).refusing("a.b", dnsLabel),
 		fieldCase{kind: kind, path: in("provider")}.optional(),
 		text(kind, in("provider.name"), 1, 253).required(),
-		text(kind, in("query"), 1, 8192).required(),
+		text(kind, in("query"), 1, 8192).refusing(nil, oneMetric),
 		span(kind, in("window"), time.Second, 24*time.Hour, "window must be between 1s and 24h"),
 		text(kind, in("successWhen"), 1, 1024).optional(),
 		text(kind, in("failWhen"), 1, 1024).optional(),
@@ -53,12 +54,101 @@ func metricCases(kind, at string) []fieldCase {
 		word(kind, in("series"), "Error", "All", "Any").optional(),
 		word(kind, in("nonFinite"), "NoData", "Error", "Evaluate").optional(),
 		word(kind, in("warnings"), "Error", "Ignore").optional(),
+		{kind: kind, path: in("builtin"), accept: []any{nil}, refuse: []refusal{{map[string]any{"kind": "ErrorRatio"}, oneMetric}}},
+		{kind: kind, path: in("ratio"), accept: []any{nil}, refuse: []refusal{{map[string]any{"bad": "b", "total": "t"}, oneMetric}}},
+		{kind: kind, path: in("compare"), accept: []any{nil},
+			refuse: []refusal{{map[string]any{}, "compare is for builtin and ratio"}}},
 	}
+}
+
+// comparisonCases are those of the metrics at a path that compare with stable.
+func comparisonCases(kind, at string) []fieldCase {
+	const (
+		conditions = "successWhen and failWhen are for query"
+		counts     = "count and failureLimit are for query"
+		results    = "series, nonFinite and warnings are for query"
+		pattern    = `should match '^[0-9]{1,3}(\.[0-9]{1,4})?$'`
+		order      = "unacceptable must not be less than tolerance"
+	)
+	metric := func(with string, spec map[string]any) change {
+		return change{at + ".0", map[string]any{"name": "errors", with: spec, "compare": map[string]any{}}}
+	}
+	builtin := metric("builtin", map[string]any{"kind": "ErrorRatio"})
+	ratio := metric("ratio", map[string]any{"bad": "b", "total": "t"})
+	in := func(field string, given change) fieldCase {
+		return fieldCase{kind: kind, path: at + ".0." + field}.with(given)
+	}
+	return []fieldCase{
+		in("builtin", builtin).refusing(nil, "exactly one of query, builtin and ratio must be set"),
+		word(kind, at+".0.builtin.kind", "ErrorRatio").with(builtin).required(),
+		word(kind, at+".0.builtin.reporter", "Source", "Destination", "Waypoint").with(builtin).optional(),
+		in("ratio", ratio).refusing(nil, "exactly one of query, builtin and ratio must be set"),
+		text(kind, at+".0.ratio.bad", 1, 2048).with(ratio).required(),
+		text(kind, at+".0.ratio.total", 1, 2048).with(ratio).required(),
+		in("compare", builtin).optional().accepting(map[string]any{"tolerance": "2", "unacceptable": "2"}).
+			refusing(map[string]any{"tolerance": "3", "unacceptable": "2.9"}, order).
+			refusing(map[string]any{"tolerance": "3"}, order),
+		in("compare.tolerance", builtin).accepting(nil, "1", "1.2", "2.0", "1.2345").
+			refusing("0.9999", "tolerance must be between 1 and 100").refusing("100.0001", "tolerance must be between 1 and 100").
+			refusing("1.23456", pattern).refusing("one", pattern).refusing("", pattern).refusing("1e1", pattern).
+			refusing("-1", pattern).refusing("100.00001", tooLong(8)),
+		in("compare.unacceptable", builtin).accepting(nil, "1.25", "100", "100.0").
+			refusing("1.2499", "unacceptable must be between 1.25 and 100").refusing("100.0001", "unacceptable must be between 1.25 and 100").
+			refusing("2,0", pattern).refusing("NaN", pattern).refusing("100.00001", tooLong(8)),
+		number(kind, at+".0.compare.minRequests", 1, 1000000000).with(builtin).optional(),
+		in("successWhen", builtin).optional().refusing("value < 1.0", conditions),
+		in("failWhen", ratio).optional().refusing("value < 1.0", conditions),
+		in("count", builtin).optional().accepting(int64(1)).refusing(int64(2), counts),
+		in("failureLimit", builtin).optional().accepting(int64(0)).refusing(int64(1), counts),
+		in("series", builtin).accepting("Error").refusing("All", results),
+		in("nonFinite", builtin).accepting("NoData").refusing("Evaluate", results),
+		in("warnings", builtin).accepting("Error").refusing("Ignore", results),
+		in("noData", builtin).accepting(map[string]any{"policy": "Failure"}),
+	}
+}
+
+// policyCases are those of how comparisons decide, in the fields at a path.
+func policyCases(kind, at string) []fieldCase {
+	probability := func(name string) fieldCase {
+		const pattern = `should match '^0\.[0-9]{1,6}$'`
+		message := name + " must be between 0.000001 and 0.5"
+		return fieldCase{kind: kind, path: at + name, accept: []any{nil, "0.000001", "0.01", "0.5"}}.
+			refusing("0.0", message).refusing("0.500001", message).refusing("0.51", message).
+			refusing("1", pattern).refusing("0.", pattern).refusing(".5", pattern).refusing("1e-3", pattern).refusing("", pattern).
+			refusing("0.0000001", tooLong(8))
+	}
+	return []fieldCase{
+		probability("alpha"), probability("beta"),
+		span(kind, at+"settle", 0, 24*time.Hour, "settle must be between 0s and 24h"),
+		span(kind, at+"lag", time.Second, 10*time.Minute, "lag must be between 1s and 10m"),
+		span(kind, at+"maxDuration", time.Second, 168*time.Hour, "maxDuration must be between 1s and 168h"),
+		word(kind, at+"onTimeout", "Promote", "Pause", "Abort").optional(),
+	}
+}
+
+// evidenceCases are those of what comparisons know.
+func evidenceCases() []fieldCase {
+	const one, all = "status.metrics.0.comparison.", "status.comparison."
+	cases := []fieldCase{
+		text(analysisRun, all+"leading", 0, 63), text(analysisRun, all+"state", 0, 512),
+		text(analysisRun, one+"odds", 0, 32), text(analysisRun, one+"interval", 0, 64),
+		text(analysisRun, one+"dispersion", 0, 32), text(analysisRun, one+"dispersionMessage", 0, 256),
+		text(analysisRun, one+"missing", 0, 256), text(analysisRun, one+"state", 0, 16384),
+		counter(analysisRun, one+"inStep"),
+		moment(analysisRun, one+"through").optional(),
+	}
+	for _, at := range []string{one, all} {
+		cases = append(cases, text(analysisRun, at+"e", 0, 32), text(analysisRun, at+"p", 0, 32))
+	}
+	for _, arm := range []string{"canary", "stable"} {
+		cases = append(cases, counter(analysisRun, one+arm+".requests"), counter(analysisRun, one+arm+".bad"))
+	}
+	return cases
 }
 
 var verdicts = []any{"Success", "Failure", "Inconclusive", "Error", "Pending"}
 
-var analysisRunCases = append([]fieldCase{
+var analysisRunCases = concat([]fieldCase{
 	object(analysisRun, "spec"),
 	object(analysisRun, "spec.subject"),
 	text(analysisRun, "spec.subject.rollout", 1, 253).required(),
@@ -94,7 +184,8 @@ var analysisRunCases = append([]fieldCase{
 	word(analysisRun, "status.metrics.0.measurements.0.verdict", verdicts...).required(),
 	text(analysisRun, "status.metrics.0.measurements.0.value", 0, 256),
 	text(analysisRun, "status.metrics.0.measurements.0.reason", 0, 64),
-}, metricCases(analysisRun, "spec.metrics")...)
+	number(analysisRun, "spec.steps", 1, 50).optional(),
+}, metricCases(analysisRun, "spec.metrics"), comparisonCases(analysisRun, "spec.metrics"), policyCases(analysisRun, "spec."), evidenceCases())
 
 var rolloutActionCases = []fieldCase{
 	object(rolloutAction, "spec"),

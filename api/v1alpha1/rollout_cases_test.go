@@ -139,7 +139,8 @@ var rolloutCases = append([]fieldCase{
 	number(rollout, "spec.minReadySeconds", 0, 3600).optional(),
 	number(rollout, "spec.revisionHistoryLimit", 0, 50).optional(),
 	word(rollout, "spec.deletionPolicy", "Orphan", "Delete").optional(),
-}, append(metricCases(rollout, "spec.analysis.metrics"), rolloutStatusCases...)...)
+}, concat(metricCases(rollout, "spec.analysis.metrics"), comparisonCases(rollout, "spec.analysis.metrics"),
+	policyCases(rollout, "spec.analysis."), rolloutStatusCases)...)
 
 func step(name string) any { return map[string]any{"name": name, "weight": int64(1)} }
 

@@ -44,7 +44,7 @@ func TestContact(t *testing.T) {
 			for _, r := range tc.requests {
 				clock.SetTime(clock.Now().Add(r.after))
 				answer = r.err
-				if _, err := transport.RoundTrip(nil); !errors.Is(err, r.err) { //nolint:bodyclose // there is none
+				if _, err := transport.RoundTrip(nil); !errors.Is(err, r.err) {
 					t.Fatalf("RoundTrip = %v", err)
 				}
 			}

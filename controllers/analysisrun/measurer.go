@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,6 +19,8 @@ import (
 // task is one metric of one run that is to be measured at a time.
 type task struct {
 	metric    *v1alpha1.Metric
+	policy    *v1alpha1.ComparisonPolicy
+	from      time.Time // from when a comparison counts
 	namespace string
 	variables analysis.Variables
 	since     time.Time
@@ -222,6 +225,9 @@ func (m *Measurer) prune(key providerKey) {
 func (m *Measurer) measure(ctx context.Context, t task) (analysis.Result, error) {
 	at := m.clock.Now()
 	r := analysis.Result{Due: t.due, At: at, Query: t.metric.Query}
+	if analysis.IsComparison(t.metric) {
+		return m.compare(ctx, t, r)
+	}
 	q, err := analysis.BuildQuery(t.metric, t.variables, t.since, at)
 	switch {
 	case errors.Is(err, analysis.ErrTooEarly):
@@ -246,6 +252,59 @@ func (m *Measurer) measure(ctx context.Context, t task) (analysis.Result, error)
 		m.providers.Distrust(t.namespace, t.metric.Provider)
 	}
 	return r, nil
+}
+
+// compare reads the counters of both revisions. The error says that nothing was
+// measured.
+func (m *Measurer) compare(ctx context.Context, t task, r analysis.Result) (analysis.Result, error) {
+	started := r.At
+	s, err := analysis.BuildSelection(t.metric, t.policy, t.variables, t.from, started)
+	switch {
+	case errors.Is(err, analysis.ErrTooEarly):
+		return r, err
+	case err != nil:
+		r.Err = &analysis.Error{Reason: analysis.ReasonQuery}
+		return r, nil
+	}
+	texts := make([]string, 0, len(s.Queries))
+	for _, q := range s.Queries {
+		texts = append(texts, q.Expr)
+	}
+	r.Query, r.At = strings.Join(texts, "\n"), s.To
+	answers, err := m.readRaw(ctx, t, s.Queries)
+	if err == nil {
+		r.Reading, err = s.Tally(answers)
+	}
+	r.Err = err
+	observe(m.clock.Since(started).Seconds(), err)
+	if analysis.IsUnauthorized(err) {
+		m.providers.Distrust(t.namespace, t.metric.Provider)
+	}
+	return r, nil
+}
+
+// readRaw asks for samples, one query after the other.
+func (m *Measurer) readRaw(ctx context.Context, t task, queries []analysis.Query) ([]analysis.Matrix, error) {
+	p, timeout, err := m.providers.Resolve(ctx, t.namespace, t.metric.Provider)
+	if err != nil {
+		return nil, err
+	}
+	reader, ok := p.(analysis.RawReader)
+	if !ok {
+		return nil, &analysis.Error{Reason: analysis.ReasonRawUnsupported}
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout+time.Second)
+	defer cancel()
+	answers := make([]analysis.Matrix, 0, len(queries))
+	for _, q := range queries {
+		q.Timeout = timeout
+		answer, err := reader.ReadRaw(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		answers = append(answers, answer)
+	}
+	return answers, nil
 }
 
 // current tells whether an entry still stands for its metric.

@@ -36,11 +36,7 @@ func placeOf(run *v1alpha1.AnalysisRun, rollout *v1alpha1.Rollout) place {
 	canary := s.Canary != nil && s.Canary.Revision == subject.CanaryRevision
 	switch {
 	case !canary && s.Stable != nil && s.Stable.Revision == subject.CanaryRevision:
-		if a := s.AfterPromotion; a != nil && a.BakedAt == nil && s.Attempt == subject.Attempt {
-			step := analysis.AfterPromotion(rollout, a.PromotedAt)
-			return place{step: &step}
-		}
-		return place{end: &end{promoted: true, message: "the canary was promoted"}}
+		return placeOfPromoted(run, rollout)
 	case !canary:
 		return over("another revision replaced the canary")
 	case s.Attempt > subject.Attempt:
@@ -50,6 +46,22 @@ func placeOf(run *v1alpha1.AnalysisRun, rollout *v1alpha1.Rollout) place {
 	case s.Abort != nil:
 		return over("the release was aborted")
 	}
+	return placeInStep(run, s)
+}
+
+// placeOfPromoted is where a run stands whose canary became stable: it may still be
+// watched.
+func placeOfPromoted(run *v1alpha1.AnalysisRun, rollout *v1alpha1.Rollout) place {
+	a := rollout.Status.AfterPromotion
+	if a == nil || a.BakedAt != nil || rollout.Status.Attempt != run.Spec.Subject.Attempt {
+		return place{end: &end{promoted: true, message: "the canary was promoted"}}
+	}
+	step := analysis.AfterPromotion(rollout, a.PromotedAt)
+	return place{step: &step}
+}
+
+// placeInStep is where a run stands whose canary is being released.
+func placeInStep(run *v1alpha1.AnalysisRun, s *v1alpha1.RolloutStatus) place {
 	step := s.Step
 	switch {
 	case step == nil:

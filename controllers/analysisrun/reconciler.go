@@ -150,12 +150,18 @@ func tasksOf(run *v1alpha1.AnalysisRun, p place, now time.Time) []task {
 	tasks := make([]task, 0, len(run.Spec.Metrics))
 	for i := range run.Spec.Metrics {
 		m := &run.Spec.Metrics[i]
+		if analysis.IsComparison(m) && p.step.Name == v1alpha1.AfterPromotionStep {
+			continue // There is no revision beside it any more.
+		}
+		from, due := nextOf(&run.Spec, m, analysis.Evidence(status, m.Name), since, now)
 		tasks = append(tasks, task{
 			metric:    m,
+			policy:    &run.Spec.ComparisonPolicy,
+			from:      from,
 			namespace: run.Namespace,
 			variables: analysis.VariablesOf(run),
 			since:     since,
-			due:       analysis.NextDue(m, analysis.Evidence(status, m.Name), since, now),
+			due:       due,
 		})
 	}
 	return tasks

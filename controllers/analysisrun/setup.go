@@ -97,7 +97,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := mgr.Add(manager.RunnableFunc(handover.AtStop(ctx, r.store.flush))); err != nil {
 		return fmt.Errorf("set up analysis: %w", err)
 	}
-	if err := setupRuns(mgr, r, o); err != nil {
+	if err := setupRuns(ctx, mgr, r, o); err != nil {
 		return fmt.Errorf("set up the reconciler of AnalysisRuns: %w", err)
 	}
 	if err := setupProviders(mgr, providers, o); err != nil {
@@ -128,8 +128,8 @@ func newReconciler(mgr ctrl.Manager, m *Measurer, o Options) *Reconciler {
 	}
 }
 
-func setupRuns(mgr ctrl.Manager, r *Reconciler, o Options) error {
-	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.AnalysisRun{}, activeIndex, activeRollout); err != nil {
+func setupRuns(ctx context.Context, mgr ctrl.Manager, r *Reconciler, o Options) error {
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.AnalysisRun{}, activeIndex, activeRollout); err != nil {
 		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).

@@ -32,10 +32,15 @@ func (c *Checker) checkStable(ch *change, old, now *v1alpha1.Rollout) {
 		c.violate(Moves, ch.Version, "stable %s was forgotten", was.Revision)
 		return
 	}
-	step := old.Status.Step
 	if c.rolledBack(&old.Status, &now.Status, now) {
 		return
 	}
+	c.checkPromoted(ch, old, now)
+}
+
+// checkPromoted holds that a revision that became stable passed every step.
+func (c *Checker) checkPromoted(ch *change, old, now *v1alpha1.Rollout) {
+	is, step := now.Status.Stable, old.Status.Step
 	s, ok := c.world.splitOf(now)
 	passed := step != nil && step.Name == promotion && (step.InForceSince != nil || ok && s.gives(100))
 	switch {
@@ -52,14 +57,15 @@ func (c *Checker) checkStable(ch *change, old, now *v1alpha1.Rollout) {
 // for that, or to any when somebody says so. It counts as aborted from then on, unless
 // the spec wants the other.
 func (c *Checker) rolledBack(was, is *v1alpha1.RolloutStatus, r *v1alpha1.Rollout) bool {
-	if was.Step != nil || is.Step != nil || is.AfterPromotion != nil || is.LastTransition == nil ||
-		is.LastTransition.Type != v1alpha1.TransitionRolledBack || is.LastTransition.Revision != is.Stable.Revision {
+	told := is.LastTransition != nil && is.LastTransition.Type == v1alpha1.TransitionRolledBack && is.LastTransition.Revision == is.Stable.Revision
+	if !told || was.Step != nil || is.Step != nil || is.AfterPromotion != nil {
 		return false
 	}
 	if kept := was.AfterPromotion; kept != nil && kept.Previous == is.Stable.Revision {
 		return is.Abort != nil || is.Canary == nil
 	}
-	return is.Abort != nil && slices.ContainsFunc(list[v1alpha1.RolloutAction](c.world, KindRolloutAction, r.Namespace), func(a *v1alpha1.RolloutAction) bool {
+	actions := list[v1alpha1.RolloutAction](c.world, KindRolloutAction, r.Namespace)
+	return is.Abort != nil && slices.ContainsFunc(actions, func(a *v1alpha1.RolloutAction) bool {
 		return a.Spec.Rollout == r.Name && a.Spec.Action == v1alpha1.ActionRollback && a.Spec.Revision == was.Stable.Revision &&
 			a.Spec.ToRevision == is.Stable.Revision && applied(is, a.UID) && !applied(was, a.UID)
 	})

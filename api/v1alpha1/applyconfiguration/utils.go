@@ -36,10 +36,20 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.AnalysisSubjectApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("BasicAuth"):
 		return &apiv1alpha1.BasicAuthApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("BuiltinMetric"):
+		return &apiv1alpha1.BuiltinMetricApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CanaryStrategy"):
 		return &apiv1alpha1.CanaryStrategyApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Compare"):
+		return &apiv1alpha1.CompareApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ComparisonEvidence"):
+		return &apiv1alpha1.ComparisonEvidenceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ComparisonPolicy"):
+		return &apiv1alpha1.ComparisonPolicyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("DrainStatus"):
 		return &apiv1alpha1.DrainStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("FamilyEvidence"):
+		return &apiv1alpha1.FamilyEvidenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("GatewayAPIRoute"):
 		return &apiv1alpha1.GatewayAPIRouteApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("GatewayAPIServices"):
@@ -80,6 +90,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ProviderReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ProviderTLS"):
 		return &apiv1alpha1.ProviderTLSApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("RatioMetric"):
+		return &apiv1alpha1.RatioMetricApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("RequestCounts"):
+		return &apiv1alpha1.RequestCountsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RevisionStatus"):
 		return &apiv1alpha1.RevisionStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Rollout"):

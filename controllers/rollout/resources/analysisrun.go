@@ -16,6 +16,7 @@ func AnalysisRunName(rollout, revision string, attempt int32) string {
 
 // MakeAnalysisRun builds the AnalysisRun of an attempt.
 func MakeAnalysisRun(rollout *v1alpha1.Rollout, stable, canary string, attempt int32) *v1alpha1.AnalysisRun {
+	asked := rollout.Spec.Analysis.DeepCopy()
 	return &v1alpha1.AnalysisRun{
 		ObjectMeta: metav1.ObjectMeta{
 			Name:            AnalysisRunName(rollout.Name, canary, attempt),
@@ -30,7 +31,22 @@ func MakeAnalysisRun(rollout *v1alpha1.Rollout, stable, canary string, attempt i
 				CanaryRevision: canary,
 				Attempt:        attempt,
 			},
-			Metrics: rollout.Spec.Analysis.DeepCopy().Metrics,
+			Metrics:          asked.Metrics,
+			ComparisonPolicy: asked.ComparisonPolicy,
+			Steps:            weightedSteps(rollout),
 		},
 	}
+}
+
+// weightedSteps counts the steps in which the canary has traffic; at least one.
+func weightedSteps(rollout *v1alpha1.Rollout) int32 {
+	n := int32(0)
+	if canary := rollout.Spec.Strategy.Canary; canary != nil {
+		for i := range canary.Steps {
+			if canary.Steps[i].Weight > 0 {
+				n++
+			}
+		}
+	}
+	return max(n, 1)
 }

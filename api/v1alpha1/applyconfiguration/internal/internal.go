@@ -67,6 +67,22 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.sluice-dev.sluice.api.v1alpha1.Analysis
   map:
     fields:
+    - name: alpha
+      type:
+        scalar: string
+      default: "0.01"
+    - name: beta
+      type:
+        scalar: string
+      default: "0.05"
+    - name: lag
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+      default: 20s
+    - name: maxDuration
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+      default: 15m
     - name: metrics
       type:
         list:
@@ -75,6 +91,14 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - name
+    - name: onTimeout
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.TimeoutPolicy
+      default: Promote
+    - name: settle
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+      default: 30s
 - name: com.github.sluice-dev.sluice.api.v1alpha1.AnalysisRun
   map:
     fields:
@@ -96,6 +120,22 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.sluice-dev.sluice.api.v1alpha1.AnalysisRunSpec
   map:
     fields:
+    - name: alpha
+      type:
+        scalar: string
+      default: "0.01"
+    - name: beta
+      type:
+        scalar: string
+      default: "0.05"
+    - name: lag
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+      default: 20s
+    - name: maxDuration
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+      default: 15m
     - name: metrics
       type:
         list:
@@ -104,12 +144,27 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - name
+    - name: onTimeout
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.TimeoutPolicy
+      default: Promote
+    - name: settle
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+      default: 30s
+    - name: steps
+      type:
+        scalar: numeric
+      default: 1
     - name: subject
       type:
         namedType: com.github.sluice-dev.sluice.api.v1alpha1.AnalysisSubject
 - name: com.github.sluice-dev.sluice.api.v1alpha1.AnalysisRunStatus
   map:
     fields:
+    - name: comparison
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.FamilyEvidence
     - name: conditions
       type:
         list:
@@ -176,6 +231,18 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: username
       type:
         scalar: string
+- name: com.github.sluice-dev.sluice.api.v1alpha1.BuiltinKind
+  scalar: string
+- name: com.github.sluice-dev.sluice.api.v1alpha1.BuiltinMetric
+  map:
+    fields:
+    - name: kind
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.BuiltinKind
+    - name: reporter
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.Reporter
+      default: Source
 - name: com.github.sluice-dev.sluice.api.v1alpha1.CanaryStrategy
   map:
     fields:
@@ -185,6 +252,60 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             namedType: com.github.sluice-dev.sluice.api.v1alpha1.Step
           elementRelationship: atomic
+- name: com.github.sluice-dev.sluice.api.v1alpha1.Compare
+  map:
+    fields:
+    - name: minRequests
+      type:
+        scalar: numeric
+      default: 50
+    - name: tolerance
+      type:
+        scalar: string
+      default: "1.2"
+    - name: unacceptable
+      type:
+        scalar: string
+      default: "2.0"
+- name: com.github.sluice-dev.sluice.api.v1alpha1.ComparisonEvidence
+  map:
+    fields:
+    - name: canary
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.RequestCounts
+    - name: dispersion
+      type:
+        scalar: string
+    - name: dispersionMessage
+      type:
+        scalar: string
+    - name: e
+      type:
+        scalar: string
+    - name: inStep
+      type:
+        scalar: numeric
+    - name: interval
+      type:
+        scalar: string
+    - name: missing
+      type:
+        scalar: string
+    - name: odds
+      type:
+        scalar: string
+    - name: p
+      type:
+        scalar: string
+    - name: stable
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.RequestCounts
+    - name: state
+      type:
+        scalar: string
+    - name: through
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
 - name: com.github.sluice-dev.sluice.api.v1alpha1.DeletionPolicy
   scalar: string
 - name: com.github.sluice-dev.sluice.api.v1alpha1.DrainStatus
@@ -198,6 +319,21 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
 - name: com.github.sluice-dev.sluice.api.v1alpha1.ErrorPolicy
   scalar: string
+- name: com.github.sluice-dev.sluice.api.v1alpha1.FamilyEvidence
+  map:
+    fields:
+    - name: e
+      type:
+        scalar: string
+    - name: leading
+      type:
+        scalar: string
+    - name: p
+      type:
+        scalar: string
+    - name: state
+      type:
+        scalar: string
 - name: com.github.sluice-dev.sluice.api.v1alpha1.GatewayAPIRoute
   map:
     fields:
@@ -347,6 +483,12 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.sluice-dev.sluice.api.v1alpha1.Metric
   map:
     fields:
+    - name: builtin
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.BuiltinMetric
+    - name: compare
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.Compare
     - name: consecutiveErrorLimit
       type:
         scalar: numeric
@@ -388,6 +530,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: query
       type:
         scalar: string
+    - name: ratio
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.RatioMetric
     - name: series
       type:
         namedType: com.github.sluice-dev.sluice.api.v1alpha1.SeriesPolicy
@@ -444,6 +589,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.sluice-dev.sluice.api.v1alpha1.MetricStatus
   map:
     fields:
+    - name: comparison
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.ComparisonEvidence
     - name: consecutiveErrors
       type:
         scalar: numeric
@@ -534,6 +682,26 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: ca
       type:
         namedType: com.github.sluice-dev.sluice.api.v1alpha1.SecretKeyReference
+- name: com.github.sluice-dev.sluice.api.v1alpha1.RatioMetric
+  map:
+    fields:
+    - name: bad
+      type:
+        scalar: string
+    - name: total
+      type:
+        scalar: string
+- name: com.github.sluice-dev.sluice.api.v1alpha1.Reporter
+  scalar: string
+- name: com.github.sluice-dev.sluice.api.v1alpha1.RequestCounts
+  map:
+    fields:
+    - name: bad
+      type:
+        scalar: numeric
+    - name: requests
+      type:
+        scalar: numeric
 - name: com.github.sluice-dev.sluice.api.v1alpha1.RevisionStatus
   map:
     fields:
@@ -806,6 +974,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: canary
       type:
         namedType: com.github.sluice-dev.sluice.api.v1alpha1.CanaryStrategy
+- name: com.github.sluice-dev.sluice.api.v1alpha1.TimeoutPolicy
+  scalar: string
 - name: com.github.sluice-dev.sluice.api.v1alpha1.Traffic
   map:
     fields:

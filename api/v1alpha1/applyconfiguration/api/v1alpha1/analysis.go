@@ -2,13 +2,19 @@
 
 package v1alpha1
 
+import (
+	apiv1alpha1 "github.com/sluice-dev/sluice/api/v1alpha1"
+	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
 // AnalysisApplyConfiguration represents a declarative configuration of the Analysis type for use
 // with apply.
 //
 // Analysis says what is measured while the canary has traffic.
 type AnalysisApplyConfiguration struct {
 	// metrics are measured in every step that gives the canary weight. 1 to 20.
-	Metrics []MetricApplyConfiguration `json:"metrics,omitempty"`
+	Metrics                            []MetricApplyConfiguration `json:"metrics,omitempty"`
+	ComparisonPolicyApplyConfiguration `json:""`
 }
 
 // AnalysisApplyConfiguration constructs a declarative configuration of the Analysis type for use with
@@ -27,5 +33,53 @@ func (b *AnalysisApplyConfiguration) WithMetrics(values ...*MetricApplyConfigura
 		}
 		b.Metrics = append(b.Metrics, *values[i])
 	}
+	return b
+}
+
+// WithAlpha sets the Alpha field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Alpha field is set to the value of the last call.
+func (b *AnalysisApplyConfiguration) WithAlpha(value string) *AnalysisApplyConfiguration {
+	b.ComparisonPolicyApplyConfiguration.Alpha = &value
+	return b
+}
+
+// WithBeta sets the Beta field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Beta field is set to the value of the last call.
+func (b *AnalysisApplyConfiguration) WithBeta(value string) *AnalysisApplyConfiguration {
+	b.ComparisonPolicyApplyConfiguration.Beta = &value
+	return b
+}
+
+// WithSettle sets the Settle field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Settle field is set to the value of the last call.
+func (b *AnalysisApplyConfiguration) WithSettle(value v1.Duration) *AnalysisApplyConfiguration {
+	b.ComparisonPolicyApplyConfiguration.Settle = &value
+	return b
+}
+
+// WithLag sets the Lag field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Lag field is set to the value of the last call.
+func (b *AnalysisApplyConfiguration) WithLag(value v1.Duration) *AnalysisApplyConfiguration {
+	b.ComparisonPolicyApplyConfiguration.Lag = &value
+	return b
+}
+
+// WithMaxDuration sets the MaxDuration field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MaxDuration field is set to the value of the last call.
+func (b *AnalysisApplyConfiguration) WithMaxDuration(value v1.Duration) *AnalysisApplyConfiguration {
+	b.ComparisonPolicyApplyConfiguration.MaxDuration = &value
+	return b
+}
+
+// WithOnTimeout sets the OnTimeout field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the OnTimeout field is set to the value of the last call.
+func (b *AnalysisApplyConfiguration) WithOnTimeout(value apiv1alpha1.TimeoutPolicy) *AnalysisApplyConfiguration {
+	b.ComparisonPolicyApplyConfiguration.OnTimeout = &value
 	return b
 }

@@ -2,6 +2,11 @@
 
 package v1alpha1
 
+import (
+	apiv1alpha1 "github.com/sluice-dev/sluice/api/v1alpha1"
+	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
 // AnalysisRunSpecApplyConfiguration represents a declarative configuration of the AnalysisRunSpec type for use
 // with apply.
 //
@@ -10,7 +15,11 @@ type AnalysisRunSpecApplyConfiguration struct {
 	// subject is the attempt that is judged.
 	Subject *AnalysisSubjectApplyConfiguration `json:"subject,omitempty"`
 	// metrics to measure.
-	Metrics []MetricApplyConfiguration `json:"metrics,omitempty"`
+	Metrics                            []MetricApplyConfiguration `json:"metrics,omitempty"`
+	ComparisonPolicyApplyConfiguration `json:""`
+	// steps is how many steps with weight the release was planned to have; evidence
+	// is collected anew in so many of them. Default 1, 1 to 50.
+	Steps *int32 `json:"steps,omitempty"`
 }
 
 // AnalysisRunSpecApplyConfiguration constructs a declarative configuration of the AnalysisRunSpec type for use with
@@ -37,5 +46,61 @@ func (b *AnalysisRunSpecApplyConfiguration) WithMetrics(values ...*MetricApplyCo
 		}
 		b.Metrics = append(b.Metrics, *values[i])
 	}
+	return b
+}
+
+// WithAlpha sets the Alpha field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Alpha field is set to the value of the last call.
+func (b *AnalysisRunSpecApplyConfiguration) WithAlpha(value string) *AnalysisRunSpecApplyConfiguration {
+	b.ComparisonPolicyApplyConfiguration.Alpha = &value
+	return b
+}
+
+// WithBeta sets the Beta field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Beta field is set to the value of the last call.
+func (b *AnalysisRunSpecApplyConfiguration) WithBeta(value string) *AnalysisRunSpecApplyConfiguration {
+	b.ComparisonPolicyApplyConfiguration.Beta = &value
+	return b
+}
+
+// WithSettle sets the Settle field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Settle field is set to the value of the last call.
+func (b *AnalysisRunSpecApplyConfiguration) WithSettle(value v1.Duration) *AnalysisRunSpecApplyConfiguration {
+	b.ComparisonPolicyApplyConfiguration.Settle = &value
+	return b
+}
+
+// WithLag sets the Lag field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Lag field is set to the value of the last call.
+func (b *AnalysisRunSpecApplyConfiguration) WithLag(value v1.Duration) *AnalysisRunSpecApplyConfiguration {
+	b.ComparisonPolicyApplyConfiguration.Lag = &value
+	return b
+}
+
+// WithMaxDuration sets the MaxDuration field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MaxDuration field is set to the value of the last call.
+func (b *AnalysisRunSpecApplyConfiguration) WithMaxDuration(value v1.Duration) *AnalysisRunSpecApplyConfiguration {
+	b.ComparisonPolicyApplyConfiguration.MaxDuration = &value
+	return b
+}
+
+// WithOnTimeout sets the OnTimeout field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the OnTimeout field is set to the value of the last call.
+func (b *AnalysisRunSpecApplyConfiguration) WithOnTimeout(value apiv1alpha1.TimeoutPolicy) *AnalysisRunSpecApplyConfiguration {
+	b.ComparisonPolicyApplyConfiguration.OnTimeout = &value
+	return b
+}
+
+// WithSteps sets the Steps field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Steps field is set to the value of the last call.
+func (b *AnalysisRunSpecApplyConfiguration) WithSteps(value int32) *AnalysisRunSpecApplyConfiguration {
+	b.Steps = &value
 	return b
 }

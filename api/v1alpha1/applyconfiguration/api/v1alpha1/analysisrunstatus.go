@@ -25,6 +25,8 @@ type AnalysisRunStatusApplyConfiguration struct {
 	Message *string `json:"message,omitempty"`
 	// metrics hold the evidence of each metric.
 	Metrics []MetricStatusApplyConfiguration `json:"metrics,omitempty"`
+	// comparison is the evidence of all comparisons together.
+	Comparison *FamilyEvidenceApplyConfiguration `json:"comparison,omitempty"`
 }
 
 // AnalysisRunStatusApplyConfiguration constructs a declarative configuration of the AnalysisRunStatus type for use with
@@ -88,5 +90,13 @@ func (b *AnalysisRunStatusApplyConfiguration) WithMetrics(values ...*MetricStatu
 		}
 		b.Metrics = append(b.Metrics, *values[i])
 	}
+	return b
+}
+
+// WithComparison sets the Comparison field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Comparison field is set to the value of the last call.
+func (b *AnalysisRunStatusApplyConfiguration) WithComparison(value *FamilyEvidenceApplyConfiguration) *AnalysisRunStatusApplyConfiguration {
+	b.Comparison = value
 	return b
 }

@@ -14,7 +14,8 @@ import (
 type MeasurementApplyConfiguration struct {
 	// at is the time for which the query was evaluated.
 	At *v1.MicroTime `json:"at,omitempty"`
-	// verdict of this measurement alone.
+	// verdict of this measurement alone; of a comparison what all its evidence came
+	// to with it.
 	Verdict *apiv1alpha1.Verdict `json:"verdict,omitempty"`
 	// value that was measured, in the shortest decimal form; several values are
 	// separated by commas. Empty without data.

@@ -10,11 +10,18 @@ import (
 // MetricApplyConfiguration represents a declarative configuration of the Metric type for use
 // with apply.
 //
-// Metric is one query and the conditions that its value must meet.
+// Metric is something to measure: exactly one of builtin and ratio, which compare
+// the canary with stable, and query, whose value must meet conditions.
 //
-// Each measurement is exactly one of: successful, failed, inconclusive (neither
-// condition holds), without data, or an error. Each of them has a policy of its
-// own. A step is passed only when the metric was measured count times with
+// A comparison counts the requests of both revisions in the same windows of time,
+// an interval long, and collects evidence over the whole release. The canary is
+// condemned when all comparisons together are sure, with alpha, that it is worse
+// than tolerated; a step is passed when each is sure, with beta, that the canary
+// is better than unacceptable. See ComparisonPolicy.
+//
+// Each measurement of a query is exactly one of: successful, failed, inconclusive
+// (neither condition holds), without data, or an error. Each of them has a policy
+// of its own. A step is passed only when the metric was measured count times with
 // success since the step's weight was in force.
 type MetricApplyConfiguration struct {
 	// name tells the metric apart in status and events.
@@ -29,6 +36,12 @@ type MetricApplyConfiguration struct {
 	// written out, such as [5m], delays the first measurement until it lies
 	// within the step: no query ever sees data from before the step.
 	Query *string `json:"query,omitempty"`
+	// builtin compares what the mesh measures already.
+	Builtin *BuiltinMetricApplyConfiguration `json:"builtin,omitempty"`
+	// ratio compares the share of what is bad in two counters of the user's own.
+	Ratio *RatioMetricApplyConfiguration `json:"ratio,omitempty"`
+	// compare says what is worse, for builtin and ratio.
+	Compare *CompareApplyConfiguration `json:"compare,omitempty"`
 	// window is the most that {{window}} stands for. Default 5m, 1s to 24h.
 	Window *v1.Duration `json:"window,omitempty"`
 	// successWhen is a condition in CEL over value (a double). With it alone,
@@ -103,6 +116,30 @@ func (b *MetricApplyConfiguration) WithProvider(value *ProviderReferenceApplyCon
 // If called multiple times, the Query field is set to the value of the last call.
 func (b *MetricApplyConfiguration) WithQuery(value string) *MetricApplyConfiguration {
 	b.Query = &value
+	return b
+}
+
+// WithBuiltin sets the Builtin field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Builtin field is set to the value of the last call.
+func (b *MetricApplyConfiguration) WithBuiltin(value *BuiltinMetricApplyConfiguration) *MetricApplyConfiguration {
+	b.Builtin = value
+	return b
+}
+
+// WithRatio sets the Ratio field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Ratio field is set to the value of the last call.
+func (b *MetricApplyConfiguration) WithRatio(value *RatioMetricApplyConfiguration) *MetricApplyConfiguration {
+	b.Ratio = value
+	return b
+}
+
+// WithCompare sets the Compare field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Compare field is set to the value of the last call.
+func (b *MetricApplyConfiguration) WithCompare(value *CompareApplyConfiguration) *MetricApplyConfiguration {
+	b.Compare = value
 	return b
 }
 

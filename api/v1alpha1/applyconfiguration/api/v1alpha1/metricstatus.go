@@ -20,7 +20,8 @@ type MetricStatusApplyConfiguration struct {
 	Message *string `json:"message,omitempty"`
 	// query is the latest query, with placeholders filled in.
 	Query *string `json:"query,omitempty"`
-	// successful measurements in this step.
+	// successful measurements in this step; of a comparison the windows in which the
+	// canary had requests.
 	Successful *int32 `json:"successful,omitempty"`
 	// failed measurements in this attempt, over all steps.
 	Failed *int32 `json:"failed,omitempty"`
@@ -38,6 +39,8 @@ type MetricStatusApplyConfiguration struct {
 	LastMeasuredAt *v1.MicroTime `json:"lastMeasuredAt,omitempty"`
 	// measurements are the latest 10, oldest first.
 	Measurements []MeasurementApplyConfiguration `json:"measurements,omitempty"`
+	// comparison is the evidence of a metric that compares the canary with stable.
+	Comparison *ComparisonEvidenceApplyConfiguration `json:"comparison,omitempty"`
 }
 
 // MetricStatusApplyConfiguration constructs a declarative configuration of the MetricStatus type for use with
@@ -144,5 +147,13 @@ func (b *MetricStatusApplyConfiguration) WithMeasurements(values ...*Measurement
 		}
 		b.Measurements = append(b.Measurements, *values[i])
 	}
+	return b
+}
+
+// WithComparison sets the Comparison field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Comparison field is set to the value of the last call.
+func (b *MetricStatusApplyConfiguration) WithComparison(value *ComparisonEvidenceApplyConfiguration) *MetricStatusApplyConfiguration {
+	b.Comparison = value
 	return b
 }

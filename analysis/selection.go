@@ -1,0 +1,239 @@
+package analysis
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+)
+
+const (
+	// maxTicks is how many windows one reading is cut into at most; of a longer gap
+	// the first of them is longer.
+	maxTicks = 20
+	// maxGap is the longest that is read at a time. What was before is lost, for both
+	// revisions alike.
+	maxGap = time.Hour
+	// maxSeries is how many series a comparison reads at most.
+	maxSeries = 5000
+)
+
+// Selection is what one measurement of a comparison reads: the counters of both
+// revisions since what was counted last.
+type Selection struct {
+	// Queries give the raw samples, in the order in which Tally takes them.
+	Queries []Query
+	// From is up to when requests were counted before, and To up to when they will be.
+	From, To time.Time
+
+	bounds    []int64
+	metric    *v1alpha1.Metric
+	variables Variables
+	arms      []arm
+}
+
+// arm says what the series of a query are, where their labels do not.
+type arm struct{ canary, bad, total bool }
+
+// Reading is what was counted between two times.
+type Reading struct {
+	From, To time.Time
+	// Tallies are windows that follow each other; none when there was no series at
+	// all.
+	Tallies []Tally
+}
+
+// BuildSelection makes the queries of a comparison that has counted up to a time.
+// Windows end at whole multiples of the metric's interval, all of them at least the
+// policy's lag ago: whoever counts again what another process has counted, cuts and
+// counts the same. The error is ErrTooEarly, or says what is wrong with the metric.
+func BuildSelection(m *v1alpha1.Metric, p *v1alpha1.ComparisonPolicy, v Variables, from, now time.Time) (*Selection, error) {
+	to := now.Add(-lagOf(p)).Truncate(gridOf(m))
+	if !to.After(from) {
+		return nil, ErrTooEarly
+	}
+	s := &Selection{From: from, To: to, metric: m, variables: v, bounds: boundsOf(from, to, gridOf(m))}
+	selectors, err := s.selectors()
+	if err != nil {
+		return nil, err
+	}
+	length := s.bounds[len(s.bounds)-1] - s.bounds[0] + rawLookback.Milliseconds()
+	for _, selector := range selectors {
+		s.Queries = append(s.Queries, Query{Expr: selector + "[" + strconv.FormatInt(length, 10) + "ms]", At: to})
+	}
+	return s, nil
+}
+
+// boundsOf cuts what lies between two times at whole multiples of an interval.
+func boundsOf(from, to time.Time, interval time.Duration) []int64 {
+	if earliest := to.Add(-maxGap); from.Before(earliest) {
+		from = earliest
+	}
+	first := nextTick(from, interval)
+	if earliest := to.Add(-(maxTicks - 1) * interval); first.Before(earliest) {
+		first = earliest
+	}
+	bounds := []int64{from.UnixMilli()}
+	for at := first; !at.After(to); at = at.Add(interval) {
+		bounds = append(bounds, at.UnixMilli())
+	}
+	return bounds
+}
+
+// nextTick is the first multiple of an interval after a time.
+func nextTick(t time.Time, interval time.Duration) time.Time {
+	return t.Truncate(interval).Add(interval)
+}
+
+// selectors are those of the metric, and what their series are.
+func (s *Selection) selectors() ([]string, error) {
+	if s.metric.Builtin != nil {
+		s.arms = []arm{{}}
+		return []string{requestsSelector(s.metric.Builtin, s.variables)}, nil
+	}
+	var all []string
+	for _, canary := range []bool{true, false} {
+		v := s.variables
+		v.Revision = v.Stable
+		if canary {
+			v.Revision = v.Canary
+		}
+		for _, bad := range []bool{true, false} {
+			text := s.metric.Ratio.Total
+			if bad {
+				text = s.metric.Ratio.Bad
+			}
+			t, err := parseSelector(text)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, t.Render(v, 0))
+			s.arms = append(s.arms, arm{canary: canary, bad: bad, total: !bad})
+		}
+	}
+	return all, nil
+}
+
+// parseSelector reads a selector of series with its placeholders.
+func parseSelector(text string) (*Template, error) {
+	t, err := parseTemplate(text, selectorPlaceholders)
+	if err != nil {
+		return nil, err
+	}
+	sample := Variables{Namespace: "n", Rollout: "r", Stable: "s", Canary: "c", Revision: "v"}
+	if err := checkSelector(t.Render(sample, 0)); err != nil {
+		return nil, err
+	}
+	for _, name := range t.names {
+		if name == placeholderRevision {
+			return t, nil
+		}
+	}
+	return nil, fmt.Errorf("{{%s}} is missing: both revisions would count the same", placeholderRevision)
+}
+
+// checkSelector refuses anything but a selector of series, so that a range can
+// follow it.
+func checkSelector(text string) error {
+	s := scanner{rest: strings.TrimSpace(text)}
+	name := s.identifier()
+	s.rest = strings.TrimLeft(s.rest, " \t\r\n")
+	if strings.HasPrefix(s.rest, "{") {
+		if err := s.skipBraces(); err != nil {
+			return err
+		}
+	} else if name == "" {
+		return errors.New("a selector begins with the name of a metric, or with a brace")
+	}
+	if s.rest != "" {
+		return fmt.Errorf("a selector of series cannot go on with %q: ranges, functions and operators are not for it", shorten(s.rest, 40))
+	}
+	return nil
+}
+
+// badStatuses are the gRPC codes that are the server's fault: Unknown,
+// DeadlineExceeded, Internal, Unavailable and DataLoss.
+var badStatuses = map[string]bool{"2": true, "4": true, "13": true, "14": true, "15": true}
+
+// requestsSelector selects Istio's counters of requests of both revisions.
+func requestsSelector(b *v1alpha1.BuiltinMetric, v Variables) string {
+	revisions := escape(regexp.QuoteMeta(v.Stable)) + "|" + escape(regexp.QuoteMeta(v.Canary))
+	return fmt.Sprintf(`istio_requests_total{reporter="%s",destination_workload_namespace="%s",`+
+		`destination_workload="%s",destination_canonical_revision=~"%s"}`,
+		reporterOf(b), escape(v.Namespace), escape(v.Rollout), revisions)
+}
+
+func reporterOf(b *v1alpha1.BuiltinMetric) string {
+	switch b.Reporter {
+	case v1alpha1.ReporterDestination:
+		return "destination"
+	case v1alpha1.ReporterWaypoint:
+		return "waypoint"
+	case v1alpha1.ReporterSource:
+	}
+	return "source"
+}
+
+// failed tells whether the requests of a series of Istio's failed.
+func failed(labels map[string]string) bool {
+	if badStatuses[labels["grpc_response_status"]] {
+		return true
+	}
+	code, err := strconv.Atoi(labels["response_code"])
+	switch {
+	case err != nil:
+		return false
+	case code == 0:
+		return !strings.Contains(","+labels["response_flags"]+",", ",DC,")
+	default:
+		return code >= 500
+	}
+}
+
+// Tally counts what the queries gave. The error is an *Error.
+func (s *Selection) Tally(answers []Matrix) (*Reading, error) {
+	var counters []counter
+	for i, answer := range answers {
+		if len(answer.Warnings) > 0 {
+			return nil, &Error{Reason: ReasonWarnings}
+		}
+		for _, series := range answer.Series {
+			if len(counters) == maxSeries {
+				return nil, &Error{Reason: ReasonTooLarge}
+			}
+			c, ok := s.counterOf(s.arms[i], series)
+			if !ok {
+				return nil, &Error{Reason: ReasonMalformed}
+			}
+			counters = append(counters, c)
+		}
+	}
+	r := &Reading{From: s.From, To: s.To}
+	if len(counters) == 0 {
+		return r, nil
+	}
+	var err error
+	r.Tallies, err = tally(counters, s.bounds)
+	return r, err
+}
+
+// counterOf tells what a series counts; false when it is of neither revision.
+func (s *Selection) counterOf(a arm, series RawSeries) (counter, bool) {
+	c := counter{
+		target: targetOf(series.Labels), points: series.Points, canary: a.canary, bad: a.bad, total: a.total,
+	}
+	if s.metric.Builtin == nil {
+		c.pod = series.Labels["pod"]
+		return c, true
+	}
+	if s.metric.Builtin.Reporter == v1alpha1.ReporterDestination {
+		c.pod = series.Labels["pod"]
+	}
+	revision := series.Labels["destination_canonical_revision"]
+	c.canary, c.bad, c.total = revision == s.variables.Canary, failed(series.Labels), true
+	return c, c.canary || revision == s.variables.Stable
+}
