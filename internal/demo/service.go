@@ -28,6 +28,8 @@ type Service struct {
 	Steps []v1alpha1.Step
 	// Metrics to analyse; none without them.
 	Metrics []v1alpha1.Metric
+	// Comparisons is how sure one must be of those that compare.
+	Comparisons v1alpha1.ComparisonPolicy
 	// Services makes the split one of two Services instead of two subsets.
 	Services bool
 	// Route makes the split one of two Services by a route of the Gateway API of this
@@ -209,7 +211,7 @@ func (s Service) Rollout() (*v1alpha1.Rollout, error) {
 		},
 	}
 	if len(s.Metrics) > 0 {
-		rollout.Spec.Analysis = &v1alpha1.Analysis{Metrics: s.Metrics}
+		rollout.Spec.Analysis = &v1alpha1.Analysis{Metrics: s.Metrics, ComparisonPolicy: s.Comparisons}
 	}
 	return rollout, nil
 }
