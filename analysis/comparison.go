@@ -266,19 +266,36 @@ func comparisonVerdict(p *v1alpha1.ComparisonPolicy, m *v1alpha1.Metric, s *v1al
 	if j.message != "" {
 		seen = j.message + "; " + seen
 	}
-	enough, timedOut := state.InStep >= minRequestsOf(m), j.outcome != outcomeError && age >= maxDurationOf(p)
 	switch {
-	case enough && state.Comparison.Passes(betaOf(p)):
+	case enoughRequests(m, state) && state.Comparison.Passes(betaOf(p)):
 		return say(v1alpha1.VerdictSuccess, "%s; passes: better than unacceptable, which is wrong with a probability of at most %s", seen, decimal(betaOf(p)))
 	case j.outcome == outcomeSuccess && j.reason == ReasonNoData && state.InStep == 0:
 		return say(v1alpha1.VerdictSuccess, "%s", seen)
-	case timedOut && p.OnTimeout == v1alpha1.TimeoutAbort:
-		return say(v1alpha1.VerdictFailure, "no verdict within %s; %s", maxDurationOf(p), seen)
-	case timedOut && p.OnTimeout == v1alpha1.TimeoutPause:
-		return say(v1alpha1.VerdictInconclusive, "no verdict within %s: waiting for one, or for somebody to promote the step; %s", maxDurationOf(p), seen)
-	case timedOut && enough && j.reason != ReasonNoData:
-		return say(v1alpha1.VerdictSuccess, "no verdict within %s, and nothing that says that the canary is worse; %s", maxDurationOf(p), seen)
-	default:
-		return say(v1alpha1.VerdictPending, "%s; %s", seen, s.Comparison.Missing)
+	case j.outcome != outcomeError && age >= maxDurationOf(p):
+		verdict, why := timeoutVerdict(p, enoughRequests(m, state) && j.reason != ReasonNoData)
+		if verdict != v1alpha1.VerdictPending {
+			return say(verdict, "no verdict within %s%s; %s", maxDurationOf(p), why, seen)
+		}
 	}
+	return say(v1alpha1.VerdictPending, "%s; %s", seen, s.Comparison.Missing)
+}
+
+func enoughRequests(m *v1alpha1.Metric, state *comparisonState) bool {
+	return state.InStep >= minRequestsOf(m)
+}
+
+// timeoutVerdict is what becomes of a comparison that came to no verdict in its time:
+// Pending when it goes on.
+func timeoutVerdict(p *v1alpha1.ComparisonPolicy, measured bool) (verdict v1alpha1.Verdict, why string) {
+	switch p.OnTimeout {
+	case v1alpha1.TimeoutAbort:
+		return v1alpha1.VerdictFailure, ""
+	case v1alpha1.TimeoutPause:
+		return v1alpha1.VerdictInconclusive, ": waiting for one, or for somebody to promote the step"
+	case v1alpha1.TimeoutPromote:
+	}
+	if !measured {
+		return v1alpha1.VerdictPending, ""
+	}
+	return v1alpha1.VerdictSuccess, ", and nothing that says that the canary is worse"
 }

@@ -108,8 +108,8 @@ func Weigh(spec *v1alpha1.AnalysisRunSpec, status *v1alpha1.AnalysisRunStatus) {
 	if len(terms) == 0 {
 		return
 	}
-	family, err := familyOf(status)
-	if err != nil || family.Observe(terms) != nil {
+	family := familyOf(status)
+	if family.Observe(terms) != nil {
 		return
 	}
 	status.Comparison = familyEvidence(&family)
@@ -120,15 +120,15 @@ func Weigh(spec *v1alpha1.AnalysisRunSpec, status *v1alpha1.AnalysisRunStatus) {
 
 // familyOf reads the evidence of all comparisons. One that is damaged is made up for
 // by the metrics' own, which has all but the past peaks.
-func familyOf(status *v1alpha1.AnalysisRunStatus) (sequential.Family, error) {
+func familyOf(status *v1alpha1.AnalysisRunStatus) sequential.Family {
 	family := sequential.NewFamily()
 	if status.Comparison == nil || status.Comparison.State == "" {
-		return family, nil
+		return family
 	}
 	if err := json.Unmarshal([]byte(status.Comparison.State), &family); err != nil || family.Check() != nil {
-		return sequential.NewFamily(), nil
+		return sequential.NewFamily()
 	}
-	return family, nil
+	return family
 }
 
 func familyEvidence(f *sequential.Family) *v1alpha1.FamilyEvidence {

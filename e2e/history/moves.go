@@ -57,8 +57,7 @@ func (c *Checker) checkPromoted(ch *change, old, now *v1alpha1.Rollout) {
 // for that, or to any when somebody says so. It counts as aborted from then on, unless
 // the spec wants the other.
 func (c *Checker) rolledBack(was, is *v1alpha1.RolloutStatus, r *v1alpha1.Rollout) bool {
-	told := is.LastTransition != nil && is.LastTransition.Type == v1alpha1.TransitionRolledBack && is.LastTransition.Revision == is.Stable.Revision
-	if !told || was.Step != nil || is.Step != nil || is.AfterPromotion != nil {
+	if !toldOfRollback(is) || was.Step != nil || is.Step != nil || is.AfterPromotion != nil {
 		return false
 	}
 	if kept := was.AfterPromotion; kept != nil && kept.Previous == is.Stable.Revision {
@@ -69,6 +68,11 @@ func (c *Checker) rolledBack(was, is *v1alpha1.RolloutStatus, r *v1alpha1.Rollou
 		return a.Spec.Rollout == r.Name && a.Spec.Action == v1alpha1.ActionRollback && a.Spec.Revision == was.Stable.Revision &&
 			a.Spec.ToRevision == is.Stable.Revision && applied(is, a.UID) && !applied(was, a.UID)
 	})
+}
+
+func toldOfRollback(s *v1alpha1.RolloutStatus) bool {
+	t := s.LastTransition
+	return t != nil && t.Type == v1alpha1.TransitionRolledBack && t.Revision == s.Stable.Revision
 }
 
 func (c *Checker) checkAttempt(ch *change, old, now *v1alpha1.Rollout) {
