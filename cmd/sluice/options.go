@@ -64,7 +64,7 @@ func newCommand() *cobra.Command {
 	f.IntVar(&o.concurrency, "concurrency", 32, "how many Rollouts are reconciled at a time")
 	f.StringVar(&o.logLevel, "log-level", "info", "least level to log: debug, info, warn or error")
 	f.DurationVar(&o.discoveryInterval, "discovery-interval", 30*time.Second,
-		"how often kinds of routing objects that the cluster does not have are looked for; at least 1s")
+		"how often kinds of routing objects are looked for that a Rollout wants and the cluster does not have; at least 1s")
 	f.StringVar(&o.clusterDomain, "cluster-domain", "cluster.local", "DNS domain of the cluster's Services")
 	return cmd
 }

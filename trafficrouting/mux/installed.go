@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -37,12 +38,15 @@ type Installed struct {
 	scheme *runtime.Scheme
 	gvks   []schema.GroupVersionKind // of kinds
 	has    map[schema.GroupVersionKind]bool
+	// wanted is closed when somebody asks for a kind that is missing.
+	wanted   chan struct{}
+	wantOnce sync.Once
 }
 
 // Discover asks the cluster which of kinds it has. Kinds that are named twice
 // count once. An error is no answer: it never means that a kind is missing.
 func Discover(d Discovery, scheme *runtime.Scheme, kinds ...Kind) (*Installed, error) {
-	i := &Installed{scheme: scheme, has: map[schema.GroupVersionKind]bool{}}
+	i := &Installed{scheme: scheme, has: map[schema.GroupVersionKind]bool{}, wanted: make(chan struct{})}
 	for _, kind := range kinds {
 		gvk, err := apiutil.GVKForObject(kind.Object, scheme)
 		if err != nil {
@@ -113,12 +117,18 @@ func (i *Installed) Missing() []schema.GroupVersionKind {
 
 // Await returns ErrKindsAdded as soon as the cluster has one of the kinds that were
 // missing, and nil when ctx ends. It asks the cluster once in each period, and more
-// often at first, when the cluster itself may just have started; not at all if
-// nothing is missing. While the cluster does not answer, it goes on asking.
+// often at first, when the cluster itself may just have started; but not before
+// somebody wants one of them, and not at all if nothing is missing: an operator at
+// rest asks nothing. While the cluster does not answer, it goes on asking.
 func (i *Installed) Await(ctx context.Context, d Discovery, every time.Duration, c clock.Clock) error {
 	missing := i.Missing()
 	if len(missing) == 0 {
 		<-ctx.Done()
+		return nil
+	}
+	select {
+	case <-i.wanted:
+	case <-ctx.Done():
 		return nil
 	}
 	for wait := min(firstWait, every); ; wait = min(2*wait, every) {
@@ -175,6 +185,7 @@ func (i *Installed) check(obj runtime.Object) error {
 	}
 	gvk.Kind = strings.TrimSuffix(gvk.Kind, "List")
 	if has, known := i.has[gvk]; known && !has {
+		i.wantOnce.Do(func() { close(i.wanted) })
 		return &meta.NoKindMatchError{GroupKind: gvk.GroupKind(), SearchedVersions: []string{gvk.Version}}
 	}
 	return nil

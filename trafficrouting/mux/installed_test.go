@@ -155,6 +155,7 @@ func TestClientAsksForNoMissingKind(t *testing.T) {
 func TestAwait(t *testing.T) {
 	c := olderGateway()
 	installed, clock := discover(t, c), clocktesting.NewFakeClock(time.Now())
+	want(t, installed)
 	result := make(chan error, 1)
 	go func() { result <- installed.Await(t.Context(), c, time.Minute, clock) }()
 	pass := func(change func(c *cluster)) {
@@ -183,6 +184,33 @@ func TestAwait(t *testing.T) {
 		default:
 			clock.Step(time.Minute) // The last step may have been one too early.
 		}
+	}
+}
+
+// want asks for a kind that is missing.
+func want(t *testing.T, installed *mux.Installed) {
+	t.Helper()
+	c := installed.Client(clientfake.NewClientBuilder().WithScheme(newScheme(t)).Build())
+	if err := c.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: "a"}, &networkingv1.VirtualService{}); !meta.IsNoMatchError(err) {
+		t.Fatalf("it is not missing: %v", err)
+	}
+}
+
+// TestNothingIsAskedThatNobodyWants holds that an operator at rest asks nothing.
+func TestNothingIsAskedThatNobodyWants(t *testing.T) {
+	c := olderGateway()
+	installed, clock := discover(t, c), clocktesting.NewFakeClock(time.Now())
+	before := len(c.asked)
+	ctx, cancel := context.WithCancel(t.Context())
+	result := make(chan error, 1)
+	go func() { result <- installed.Await(ctx, c, time.Minute, clock) }()
+	clock.Step(time.Hour)
+	cancel()
+	if err := <-result; err != nil {
+		t.Error(err)
+	}
+	if clock.HasWaiters() || len(c.asked) != before {
+		t.Errorf("asked for %v", c.asked[before:])
 	}
 }
 
