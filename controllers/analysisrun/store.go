@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-dev/sluice/analysis"
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/controllers/handover"
 )
 
 // successDelay is how old a success may be before it is written. A process that ends
@@ -123,12 +124,12 @@ func (s *store) write(ctx context.Context, run *v1alpha1.AnalysisRun) error {
 
 // flush writes what was put off, of a process that stops.
 func (s *store) flush(ctx context.Context) {
-	for _, run := range s.putOffRuns() {
+	handover.EachAtStop(s.putOffRuns(), func(run *v1alpha1.AnalysisRun) {
 		if err := s.write(ctx, run); err != nil {
 			log.FromContext(ctx).Info("Evidence was not written before stopping, and is measured again",
 				"analysisRun", client.ObjectKeyFromObject(run), "cause", err.Error())
 		}
-	}
+	})
 }
 
 func (s *store) putOffRuns() []*v1alpha1.AnalysisRun {

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -112,6 +113,23 @@ func AtStop(process context.Context, do func(context.Context)) func(context.Cont
 		return nil
 	}
 }
+
+// EachAtStop does something for each item, many at a time: a process that stops holds
+// the lease until it is through.
+func EachAtStop[T any](items []T, do func(T)) {
+	var group errgroup.Group
+	group.SetLimit(writesAtStop)
+	for _, item := range items {
+		group.Go(func() error {
+			do(item)
+			return nil
+		})
+	}
+	_ = group.Wait() // no item returns an error
+}
+
+// writesAtStop is how many writes of a process that stops are under way at a time.
+const writesAtStop = 32
 
 // stopTimeout is how long a process that stops may take to write what it has.
 const stopTimeout = 5 * time.Second

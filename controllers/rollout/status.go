@@ -3,6 +3,7 @@ package rollout
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -65,17 +66,22 @@ func (r *Reconciler) writeStatus(ctx context.Context, o *observation, p *plan.Pl
 // flush writes the statuses that are late, of a process that stops: the next one need
 // not find out again since when a step is in force.
 func (r *Reconciler) flush(ctx context.Context) {
-	for name, u := range r.unwritten.All() {
-		rollout := &v1alpha1.Rollout{}
-		err := r.client.Get(ctx, name, rollout)
-		if err == nil && u.Over(&rollout.Status) {
-			rollout.Status = *u.Newest.DeepCopy()
-			err = r.client.Status().Update(ctx, rollout)
-		}
-		if client.IgnoreNotFound(err) != nil {
+	unwritten := r.unwritten.All()
+	handover.EachAtStop(slices.Collect(maps.Keys(unwritten)), func(name types.NamespacedName) {
+		if err := r.flushOne(ctx, name, unwritten[name]); err != nil {
 			log.FromContext(ctx).Info("A status was not written before stopping", "rollout", name, "cause", err.Error())
 		}
+	})
+}
+
+func (r *Reconciler) flushOne(ctx context.Context, name types.NamespacedName, u *handover.Unwritten) error {
+	rollout := &v1alpha1.Rollout{}
+	err := r.client.Get(ctx, name, rollout)
+	if err == nil && u.Over(&rollout.Status) {
+		rollout.Status = *u.Newest.DeepCopy()
+		err = r.client.Status().Update(ctx, rollout)
 	}
+	return client.IgnoreNotFound(err)
 }
 
 // makeStatus builds the whole status.
