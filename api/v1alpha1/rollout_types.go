@@ -158,8 +158,9 @@ type Workload struct {
 // +kubebuilder:validation:XValidation:rule="has(self.bake) || has(self.keepPrevious)",message="at least one of bake and keepPrevious must be set"
 // +kubebuilder:validation:XValidation:rule="!has(self.bake) || !has(self.keepPrevious) || duration(self.keepPrevious) >= duration(self.bake)",message="keepPrevious must not be shorter than bake: a rollback needs the previous revision's pods"
 type AfterPromotion struct {
-	// bake is how long after the promotion metrics go on being judged. Default 0s, at
-	// most 168h. The Rollout is Reconciling until then.
+	// bake is how long after the promotion metrics go on being judged by their
+	// thresholds; there is no other revision any more to compare with. Default 0s,
+	// at most 168h. The Rollout is Reconciling until then.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('168h')",message="bake must be between 0s and 168h"
 	Bake *metav1.Duration `json:"bake,omitempty"`

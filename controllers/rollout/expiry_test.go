@@ -62,3 +62,18 @@ func TestEndedCommandsCostNothing(t *testing.T) {
 	w.Expect(err).NotTo(gomega.HaveOccurred())
 	w.Expect(result.RequeueAfter).To(gomega.BeZero(), "an idle Rollout is not woken for them")
 }
+
+// TestDeletedCommandIsTakenBack deletes a command that the cache still lists.
+func TestDeletedCommandIsTakenBack(t *testing.T) {
+	w := newWorld(t)
+	w.create("app")
+	w.settle("app")
+	w.push("app", "v2")
+	w.settle("app", w.at("app", "half"))
+	a := w.command("app", v1alpha1.ActionAbort, w.get("app").Status.Canary.Revision)
+	w.Expect(w.direct.Delete(w.ctx, a)).To(gomega.Succeed())
+	_, err := w.reconcile("app")
+	w.Expect(err).NotTo(gomega.HaveOccurred())
+	w.Expect(w.get("app").Status.Abort).To(gomega.BeNil())
+	w.Expect(w.router.Get(w.key("app")).Weights).To(gomega.Equal([]int32{50}))
+}

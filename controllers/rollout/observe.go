@@ -151,19 +151,25 @@ func (r *Reconciler) listActions(ctx context.Context, name types.NamespacedName)
 		client.MatchingFields{pendingIndex: name.Name}, client.DisableReadYourWritesConsistency); err != nil {
 		return nil, fmt.Errorf("listing RolloutActions: %w", err)
 	}
+	actions := make([]v1alpha1.RolloutAction, 0, len(list.Items))
 	for i := range list.Items {
-		a := &list.Items[i]
-		if err := r.client.Get(ctx, client.ObjectKeyFromObject(a), a); client.IgnoreNotFound(err) != nil {
-			return nil, fmt.Errorf("reading RolloutAction %s: %w", a.Name, err)
+		a := v1alpha1.RolloutAction{}
+		err := r.client.Get(ctx, client.ObjectKeyFromObject(&list.Items[i]), &a)
+		switch {
+		case apierrors.IsNotFound(err): // Whoever deleted it took it back.
+		case err != nil:
+			return nil, fmt.Errorf("reading RolloutAction %s: %w", list.Items[i].Name, err)
+		case !ended(&a):
+			actions = append(actions, a)
 		}
 	}
-	slices.SortFunc(list.Items, func(a, b v1alpha1.RolloutAction) int {
+	slices.SortFunc(actions, func(a, b v1alpha1.RolloutAction) int {
 		if c := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); c != 0 {
 			return c
 		}
 		return strings.Compare(a.Name, b.Name)
 	})
-	return list.Items, nil
+	return actions, nil
 }
 
 func (r *Reconciler) observeActions(ctx context.Context, o *observation) error {
@@ -174,7 +180,7 @@ func (r *Reconciler) observeActions(ctx context.Context, o *observation) error {
 	o.actions = make(map[string]*v1alpha1.RolloutAction, len(actions))
 	for i := range actions {
 		a := &actions[i]
-		if a.DeletionTimestamp != nil || ended(a) {
+		if a.DeletionTimestamp != nil {
 			continue
 		}
 		o.actions[string(a.UID)] = a

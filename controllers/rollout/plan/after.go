@@ -26,7 +26,7 @@ func (d *decision) keepPrevious() time.Duration {
 }
 
 // passAfterPromotion ends the bake, and the keeping of the previous revision, in their
-// time; and the latter when its ReplicaSet is gone, or is the one that the spec wants.
+// time; and both when its ReplicaSet is gone.
 func (d *decision) passAfterPromotion() {
 	after := d.p.After
 	if after == nil {

@@ -286,7 +286,17 @@ func (m *machine) checkRollback(x oracle) {
 	if !x.o.Routing.usable() || x.p.Release || state.Canary != previous || state.Stable != was.Stable || !x.o.settled() || was.Stable == previous {
 		return
 	}
-	_, _, weight := x.result()
+	stable, canary, weight := x.result()
+	switch previous {
+	case canary: // by its weight, or over both destinations
+		if stable == previous {
+			weight = 100
+		}
+	case stable:
+		weight = 100 - weight
+	default:
+		weight = 0
+	}
 	if weight < 100 && x.o.Spec.Replicas > 0 && x.available(previous) >= x.wants(previous, weight+1) && state.MinWeight == state.MaxWeight {
 		m.fail("3: %s gets %d%% back with %d pods", previous, weight, x.available(previous))
 	}

@@ -14,8 +14,9 @@ import (
 // revision, once; the spec is left untouched, and the Rollout is Stalled until a new
 // revision, a Retry or the previous template comes. A newer revision ends the watch.
 type AfterPromotionApplyConfiguration struct {
-	// bake is how long after the promotion metrics go on being judged. Default 0s, at
-	// most 168h. The Rollout is Reconciling until then.
+	// bake is how long after the promotion metrics go on being judged by their
+	// thresholds; there is no other revision any more to compare with. Default 0s,
+	// at most 168h. The Rollout is Reconciling until then.
 	Bake *v1.Duration `json:"bake,omitempty"`
 	// keepPrevious is how long after the promotion the previous revision keeps as
 	// many pods as replicas says, so that its return needs none. At least bake, at
