@@ -194,9 +194,11 @@ func TestQueriesAreBounded(t *testing.T) {
 		b := newBench(t, servers, limits{workers: 32, perProvider: 8})
 		defer b.stop()
 		start := time.Now()
+		due := start.Add(time.Second) // all at once, when all were asked for
 		for i := range 400 {
-			b.ask(fmt.Sprint(i), metric(provider(fmt.Sprintf("p%d", i%20))), start, start)
+			b.ask(fmt.Sprint(i), metric(provider(fmt.Sprintf("p%d", i%20))), start, due)
 		}
+		pass(time.Second)
 		synctest.Wait()
 		total := 0
 		for name, s := range servers {
