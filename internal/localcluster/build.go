@@ -23,8 +23,9 @@ type Binaries struct {
 	Istiod            string
 	// IstioCRDs is the file with Istio's CustomResourceDefinitions; it comes
 	// with Istiod.
-	IstioCRDs  string
-	Prometheus string
+	IstioCRDs    string
+	Prometheus   string
+	Alertmanager string
 }
 
 // MissingBinaryError says which program is neither in the cache nor in
@@ -98,6 +99,8 @@ func (b *Binaries) add(from *build) {
 		b.IstioCRDs = filepath.Join(filepath.Dir(from.path), istioCRDKey)
 	case ToolPrometheus:
 		b.Prometheus = from.path
+	case ToolAlertmanager:
+		b.Alertmanager = from.path
 	}
 }
 

@@ -15,6 +15,7 @@ const (
 	ToolControllerManager = "kube-controller-manager"
 	ToolIstiod            = "pilot-discovery"
 	ToolPrometheus        = "prometheus"
+	ToolAlertmanager      = "alertmanager"
 )
 
 // kubernetesVersion is what the API server reports; it follows the version
@@ -70,6 +71,10 @@ func allTools() []tool {
 			name: ToolPrometheus, module: "prometheus", pkg: "github.com/prometheus/prometheus/cmd/prometheus",
 			flags:    []string{"-trimpath", "-ldflags=-s -w", "-tags=remove_all_sd,enable_kubernetes_sd"},
 			expected: 4 * time.Minute,
+		},
+		{
+			name: ToolAlertmanager, module: "alertmanager", pkg: "github.com/prometheus/alertmanager/cmd/alertmanager",
+			flags: []string{"-trimpath", "-ldflags=-s -w"}, expected: time.Minute,
 		},
 	}
 }

@@ -52,7 +52,7 @@ func run() error {
 		return nil
 	}
 	for _, path := range []string{
-		binaries.Etcd, binaries.APIServer, binaries.ControllerManager, binaries.Istiod, binaries.Prometheus,
+		binaries.Etcd, binaries.APIServer, binaries.ControllerManager, binaries.Istiod, binaries.Prometheus, binaries.Alertmanager,
 	} {
 		if path != "" {
 			fmt.Fprintln(os.Stdout, path)
