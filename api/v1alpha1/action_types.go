@@ -56,8 +56,9 @@ type RolloutActionSpec struct {
 	// Abort returns traffic to stable and leaves the spec untouched; while a revision
 	// is watched after its promotion, it returns traffic to the previous one. Retry
 	// starts an aborted revision again from the first step. Rollback makes an earlier
-	// revision stable again and leaves the spec untouched. None of them gives a
-	// revision more traffic than its pods can carry.
+	// revision stable again and leaves the spec untouched. Pause keeps the release
+	// from advancing until it is promoted. None of them gives a revision more traffic
+	// than its pods can carry.
 	// +required
 	Action ActionType `json:"action"`
 
@@ -99,11 +100,15 @@ type RolloutActionSpec struct {
 	// +kubebuilder:default="1h"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('168h')",message="timeToLive must be between 1s and 168h"
 	TimeToLive *metav1.Duration `json:"timeToLive,omitempty"`
+
+	// alert is what the command answers to, where Sluice itself gave it.
+	// +optional
+	Alert *AlertOrigin `json:"alert,omitempty"`
 }
 
 // ActionType is the kind of a command.
 //
-// +kubebuilder:validation:Enum=Promote;PromoteFull;Abort;Retry;Rollback
+// +kubebuilder:validation:Enum=Promote;PromoteFull;Abort;Retry;Rollback;Pause
 type ActionType string
 
 // Values of ActionType.
@@ -118,6 +123,8 @@ const (
 	ActionRetry ActionType = "Retry"
 	// ActionRollback makes an earlier revision stable again.
 	ActionRollback ActionType = "Rollback"
+	// ActionPause keeps the release from advancing until it is promoted.
+	ActionPause ActionType = "Pause"
 )
 
 // RolloutActionStatus tells what became of a command.

@@ -12,7 +12,7 @@ import (
 )
 
 func fieldCases() []fieldCase {
-	return concat(rolloutCases, analysisRunCases, rolloutActionCases, metricProviderCases)
+	return concat(rolloutCases, alertCases, analysisRunCases, rolloutActionCases, metricProviderCases)
 }
 
 // TestFields asks the API server about every value of every case, without

@@ -21,7 +21,8 @@ selector: {matchLabels: {app: a}}
 workload: {template: {}}
 strategy: {canary: {steps: [{weight: 10, scale: {replicas: 1}}]}}
 traffic: {istio: {virtualServices: [{name: a}], destinationRule: {name: a}}}
-analysis: {metrics: [{name: m, query: vector(1), successWhen: value < 1.0, noData: {}}]}`,
+analysis: {metrics: [{name: m, query: vector(1), successWhen: value < 1.0, noData: {}}]}
+alerts: [{name: a, matchers: ["a=b"]}]`,
 	analysisRun: `
 subject: {rollout: a, stableRevision: a, canaryRevision: b, attempt: 1}
 metrics: [{name: m, query: vector(1), successWhen: value < 1.0, noData: {}}]`,
@@ -39,6 +40,11 @@ var defaults = map[string]map[string]any{
 		"spec.traffic.istio.destinationRule.stableSubset": "stable",
 		"spec.traffic.istio.destinationRule.canarySubset": "canary",
 		"spec.traffic.istio.virtualServices[].namespace":  "",
+		"spec.alerts[].action":                            "Abort",
+		"spec.alerts[].scope":                             "Canary",
+		"spec.alerts[].revisionLabel":                     "destination_canonical_revision",
+		"spec.alerts[].namespaceLabel":                    "destination_workload_namespace",
+		"spec.alerts[].whenUnknown":                       "Hold",
 		"spec.progressDeadline":                           "10m",
 		"spec.revisionHistoryLimit":                       int64(5),
 		"spec.deletionPolicy":                             "Orphan",

@@ -190,7 +190,7 @@ var analysisRunCases = concat([]fieldCase{
 var rolloutActionCases = []fieldCase{
 	object(rolloutAction, "spec"),
 	text(rolloutAction, "spec.rollout", 1, 253).required(),
-	word(rolloutAction, "spec.action", "Promote", "PromoteFull", "Abort", "Retry", "Rollback").required().
+	word(rolloutAction, "spec.action", "Promote", "PromoteFull", "Abort", "Retry", "Rollback", "Pause").required().
 		with(change{"spec.toRevision", nil}),
 	text(rolloutAction, "spec.revision", 1, 63).required(),
 	text(rolloutAction, "spec.toRevision", 1, 63).optional().

@@ -194,7 +194,7 @@ func transitionCases(at string) []fieldCase {
 	return []fieldCase{
 		moment(rollout, at+".at").required(),
 		word(rollout, at+".type", "Deployed", "Started", "StepEntered", "Promoted", "Aborted", "Retried",
-			"Superseded", "RolledBack").required(),
+			"Superseded", "RolledBack", "Paused").required(),
 		text(rollout, at+".revision", 0, 63),
 		text(rollout, at+".step", 0, 63),
 		text(rollout, at+".reason", 0, 64),

@@ -56,6 +56,16 @@ type RolloutStatus struct {
 	// +optional
 	AfterPromotion *AfterPromotionStatus `json:"afterPromotion,omitempty"`
 
+	// pause tells why the release waits for somebody to promote it, where a Pause
+	// action or an alert made it wait. Absent unless one did.
+	// +optional
+	Pause *PauseStatus `json:"pause,omitempty"`
+
+	// alerts tells which alerts are not the canary's doing. Absent without a release
+	// in progress, or without alert rules.
+	// +optional
+	Alerts *AlertsStatus `json:"alerts,omitempty"`
+
 	// draining tells since when no traffic is routed to revisions that nobody
 	// needs: those that wait for their drain time, and those that lost their pods
 	// since the latest release began.
@@ -249,7 +259,7 @@ type Transition struct {
 
 // TransitionType is the kind of a transition.
 //
-// +kubebuilder:validation:Enum=Deployed;Started;StepEntered;Promoted;Aborted;Retried;Superseded;RolledBack
+// +kubebuilder:validation:Enum=Deployed;Started;StepEntered;Promoted;Aborted;Retried;Superseded;RolledBack;Paused
 type TransitionType string
 
 // Values of TransitionType.
@@ -271,4 +281,6 @@ const (
 	// TransitionRolledBack: the spec went back to stable's template, or stable gave its
 	// place back to an earlier revision.
 	TransitionRolledBack TransitionType = "RolledBack"
+	// TransitionPaused: the release waits for somebody to promote it.
+	TransitionPaused TransitionType = "Paused"
 )

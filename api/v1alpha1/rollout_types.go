@@ -84,6 +84,13 @@ type RolloutSpec struct {
 	// +optional
 	AfterPromotion *AfterPromotion `json:"afterPromotion,omitempty"`
 
+	// alerts say which alerts abort, pause or hold a release. At most 16.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
+	Alerts []AlertRule `json:"alerts,omitempty"`
+
 	// paused true holds every release where it is: the canary's weight does not
 	// rise and no step is passed. Aborts, a newer revision and scaling still take
 	// effect. Default false.

@@ -22,6 +22,14 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.AfterPromotionApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AfterPromotionStatus"):
 		return &apiv1alpha1.AfterPromotionStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AlertOrigin"):
+		return &apiv1alpha1.AlertOriginApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AlertRule"):
+		return &apiv1alpha1.AlertRuleApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AlertsStatus"):
+		return &apiv1alpha1.AlertsStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AlertWindow"):
+		return &apiv1alpha1.AlertWindowApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Analysis"):
 		return &apiv1alpha1.AnalysisApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AnalysisRun"):
@@ -82,6 +90,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.MetricStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("NoData"):
 		return &apiv1alpha1.NoDataApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PauseStatus"):
+		return &apiv1alpha1.PauseStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PrometheusProvider"):
 		return &apiv1alpha1.PrometheusProviderApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ProviderAuth"):

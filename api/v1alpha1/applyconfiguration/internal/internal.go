@@ -64,6 +64,104 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: proven
       type:
         scalar: numeric
+- name: com.github.sluice-dev.sluice.api.v1alpha1.AlertAction
+  scalar: string
+- name: com.github.sluice-dev.sluice.api.v1alpha1.AlertOrigin
+  map:
+    fields:
+    - name: dryRun
+      type:
+        scalar: boolean
+    - name: fingerprint
+      type:
+        scalar: string
+    - name: matched
+      type:
+        scalar: numeric
+    - name: notBefore
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+    - name: receivedAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+    - name: rule
+      type:
+        scalar: string
+    - name: startsAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+- name: com.github.sluice-dev.sluice.api.v1alpha1.AlertRule
+  map:
+    fields:
+    - name: action
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.AlertAction
+      default: Abort
+    - name: dryRun
+      type:
+        scalar: boolean
+    - name: during
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.AlertWindow
+    - name: for
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+    - name: matchers
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: name
+      type:
+        scalar: string
+    - name: namespaceLabel
+      type:
+        scalar: string
+      default: destination_workload_namespace
+    - name: revisionLabel
+      type:
+        scalar: string
+      default: destination_canonical_revision
+    - name: scope
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.AlertScope
+      default: Canary
+    - name: whenUnknown
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.AlertsUnknown
+      default: Hold
+- name: com.github.sluice-dev.sluice.api.v1alpha1.AlertScope
+  scalar: string
+- name: com.github.sluice-dev.sluice.api.v1alpha1.AlertWindow
+  map:
+    fields:
+    - name: afterPromotion
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+    - name: steps
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+- name: com.github.sluice-dev.sluice.api.v1alpha1.AlertsStatus
+  map:
+    fields:
+    - name: attempt
+      type:
+        scalar: numeric
+    - name: firingBefore
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: since
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+- name: com.github.sluice-dev.sluice.api.v1alpha1.AlertsUnknown
+  scalar: string
 - name: com.github.sluice-dev.sluice.api.v1alpha1.Analysis
   map:
     fields:
@@ -645,6 +743,18 @@ var schemaYAML = typed.YAMLObject(`types:
   scalar: string
 - name: com.github.sluice-dev.sluice.api.v1alpha1.NonFinitePolicy
   scalar: string
+- name: com.github.sluice-dev.sluice.api.v1alpha1.PauseStatus
+  map:
+    fields:
+    - name: at
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+    - name: message
+      type:
+        scalar: string
+    - name: reason
+      type:
+        scalar: string
 - name: com.github.sluice-dev.sluice.api.v1alpha1.PrometheusProvider
   map:
     fields:
@@ -765,6 +875,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: action
       type:
         namedType: com.github.sluice-dev.sluice.api.v1alpha1.ActionType
+    - name: alert
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.AlertOrigin
     - name: reason
       type:
         scalar: string
@@ -807,6 +920,14 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: afterPromotion
       type:
         namedType: com.github.sluice-dev.sluice.api.v1alpha1.AfterPromotion
+    - name: alerts
+      type:
+        list:
+          elementType:
+            namedType: com.github.sluice-dev.sluice.api.v1alpha1.AlertRule
+          elementRelationship: associative
+          keys:
+          - name
     - name: analysis
       type:
         namedType: com.github.sluice-dev.sluice.api.v1alpha1.Analysis
@@ -853,6 +974,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: afterPromotion
       type:
         namedType: com.github.sluice-dev.sluice.api.v1alpha1.AfterPromotionStatus
+    - name: alerts
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.AlertsStatus
     - name: appliedActions
       type:
         list:
@@ -893,6 +1017,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: observedGeneration
       type:
         scalar: numeric
+    - name: pause
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.PauseStatus
     - name: replicas
       type:
         scalar: numeric

@@ -19,8 +19,9 @@ type RolloutActionSpecApplyConfiguration struct {
 	// Abort returns traffic to stable and leaves the spec untouched; while a revision
 	// is watched after its promotion, it returns traffic to the previous one. Retry
 	// starts an aborted revision again from the first step. Rollback makes an earlier
-	// revision stable again and leaves the spec untouched. None of them gives a
-	// revision more traffic than its pods can carry.
+	// revision stable again and leaves the spec untouched. Pause keeps the release
+	// from advancing until it is promoted. None of them gives a revision more traffic
+	// than its pods can carry.
 	Action *apiv1alpha1.ActionType `json:"action,omitempty"`
 	// revision for which the command is meant: the canary, or for a Rollback, and an
 	// Abort after the promotion, the stable one. At any other the command is refused.
@@ -39,6 +40,8 @@ type RolloutActionSpecApplyConfiguration struct {
 	// timeToLive is how long after its creation the command may take effect, and
 	// how long after that the object is kept. Default 1h, 1s to 168h.
 	TimeToLive *v1.Duration `json:"timeToLive,omitempty"`
+	// alert is what the command answers to, where Sluice itself gave it.
+	Alert *AlertOriginApplyConfiguration `json:"alert,omitempty"`
 }
 
 // RolloutActionSpecApplyConfiguration constructs a declarative configuration of the RolloutActionSpec type for use with
@@ -108,5 +111,13 @@ func (b *RolloutActionSpecApplyConfiguration) WithRequestedBy(value string) *Rol
 // If called multiple times, the TimeToLive field is set to the value of the last call.
 func (b *RolloutActionSpecApplyConfiguration) WithTimeToLive(value v1.Duration) *RolloutActionSpecApplyConfiguration {
 	b.TimeToLive = &value
+	return b
+}
+
+// WithAlert sets the Alert field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Alert field is set to the value of the last call.
+func (b *RolloutActionSpecApplyConfiguration) WithAlert(value *AlertOriginApplyConfiguration) *RolloutActionSpecApplyConfiguration {
+	b.Alert = value
 	return b
 }

@@ -33,6 +33,8 @@ type RolloutSpecApplyConfiguration struct {
 	// afterPromotion keeps watch over a revision that became stable, and the one
 	// before ready to return. Without it a release is over with its promotion.
 	AfterPromotion *AfterPromotionApplyConfiguration `json:"afterPromotion,omitempty"`
+	// alerts say which alerts abort, pause or hold a release. At most 16.
+	Alerts []AlertRuleApplyConfiguration `json:"alerts,omitempty"`
 	// paused true holds every release where it is: the canary's weight does not
 	// rise and no step is passed. Aborts, a newer revision and scaling still take
 	// effect. Default false.
@@ -115,6 +117,19 @@ func (b *RolloutSpecApplyConfiguration) WithAnalysis(value *AnalysisApplyConfigu
 // If called multiple times, the AfterPromotion field is set to the value of the last call.
 func (b *RolloutSpecApplyConfiguration) WithAfterPromotion(value *AfterPromotionApplyConfiguration) *RolloutSpecApplyConfiguration {
 	b.AfterPromotion = value
+	return b
+}
+
+// WithAlerts adds the given value to the Alerts field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Alerts field.
+func (b *RolloutSpecApplyConfiguration) WithAlerts(values ...*AlertRuleApplyConfiguration) *RolloutSpecApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithAlerts")
+		}
+		b.Alerts = append(b.Alerts, *values[i])
+	}
 	return b
 }
 

@@ -34,6 +34,12 @@ type RolloutStatusApplyConfiguration struct {
 	// afterPromotion tells of the revision that stable replaced, while that is kept
 	// ready to return. Absent without one.
 	AfterPromotion *AfterPromotionStatusApplyConfiguration `json:"afterPromotion,omitempty"`
+	// pause tells why the release waits for somebody to promote it, where a Pause
+	// action or an alert made it wait. Absent unless one did.
+	Pause *PauseStatusApplyConfiguration `json:"pause,omitempty"`
+	// alerts tells which alerts are not the canary's doing. Absent without a release
+	// in progress, or without alert rules.
+	Alerts *AlertsStatusApplyConfiguration `json:"alerts,omitempty"`
 	// draining tells since when no traffic is routed to revisions that nobody
 	// needs: those that wait for their drain time, and those that lost their pods
 	// since the latest release began.
@@ -135,6 +141,22 @@ func (b *RolloutStatusApplyConfiguration) WithAbort(value *AbortStatusApplyConfi
 // If called multiple times, the AfterPromotion field is set to the value of the last call.
 func (b *RolloutStatusApplyConfiguration) WithAfterPromotion(value *AfterPromotionStatusApplyConfiguration) *RolloutStatusApplyConfiguration {
 	b.AfterPromotion = value
+	return b
+}
+
+// WithPause sets the Pause field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Pause field is set to the value of the last call.
+func (b *RolloutStatusApplyConfiguration) WithPause(value *PauseStatusApplyConfiguration) *RolloutStatusApplyConfiguration {
+	b.Pause = value
+	return b
+}
+
+// WithAlerts sets the Alerts field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Alerts field is set to the value of the last call.
+func (b *RolloutStatusApplyConfiguration) WithAlerts(value *AlertsStatusApplyConfiguration) *RolloutStatusApplyConfiguration {
+	b.Alerts = value
 	return b
 }
 
