@@ -23,16 +23,20 @@ func (d *decision) expireActions() {
 	}
 }
 
-// pending returns the actions of some types that nothing was said of yet.
+// pending returns people's actions of some types that nothing was said of yet.
 func (d *decision) pending(types ...v1alpha1.ActionType) []Action {
 	var out []Action
 	for _, a := range d.o.Actions {
-		ended := slices.ContainsFunc(d.plan.Actions, func(x ActionOutcome) bool { return x.UID == a.UID })
-		if !ended && slices.Contains(types, a.Type) {
+		if a.Alert == nil && d.open(a) && slices.Contains(types, a.Type) {
 			out = append(out, a)
 		}
 	}
 	return out
+}
+
+// open reports whether nothing was said of an action yet.
+func (d *decision) open(a Action) bool {
+	return !slices.ContainsFunc(d.plan.Actions, func(x ActionOutcome) bool { return x.UID == a.UID })
 }
 
 func (d *decision) outcome(a Action, applied bool, reason, message string) {
@@ -115,6 +119,7 @@ func (d *decision) promoteOnCommand() {
 			d.outcome(a, false, v1alpha1.ReasonNothingInProgress, "every step was passed already")
 			continue
 		}
+		d.p.Pause = nil
 		from, next := d.p.Step.Name, d.p.Step.Index+1
 		if a.Type == v1alpha1.ActionPromoteFull {
 			next = len(d.o.Spec.Steps)
@@ -129,7 +134,10 @@ func (d *decision) promoteOnCommand() {
 // refuseRemaining ends actions that the rules said nothing of and never will. The
 // others wait for a usable spec until they expire.
 func (d *decision) refuseRemaining() {
-	for _, a := range d.pending(v1alpha1.ActionPromote, v1alpha1.ActionPromoteFull, v1alpha1.ActionRetry, v1alpha1.ActionAbort, v1alpha1.ActionRollback) {
+	for _, a := range d.o.Actions {
+		if !d.open(a) {
+			continue
+		}
 		if d.o.Spec.DeletedAt == nil {
 			d.wakeAt(a.CreatedAt.Add(a.TimeToLive))
 			continue

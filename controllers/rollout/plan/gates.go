@@ -19,8 +19,8 @@ func (d *decision) closedGate() *Problem {
 		return &Problem{v1alpha1.ReasonRoutingUnreadable, "the routing cannot be read"}
 	case position.InForceSince == nil:
 		return d.notInForce()
-	case d.o.Spec.Paused:
-		return &Problem{v1alpha1.ReasonPaused, fmt.Sprintf("paused in step %s by spec.paused", position.Name)}
+	case d.held() != nil:
+		return d.held()
 	case step.Approval:
 		return &Problem{v1alpha1.ReasonPaused, fmt.Sprintf("step %s waits for somebody to promote it", position.Name)}
 	case d.gatedByAnalysis() && d.judgement().Verdict != v1alpha1.VerdictSuccess:

@@ -236,7 +236,7 @@ func (m *machine) checkAbortFirst(x oracle) {
 			return
 		}
 		live := x.o.Now.Before(a.CreatedAt.Add(a.TimeToLive)) && !slices.Contains(was.Applied, a.UID)
-		asked = asked || live && a.Type == v1alpha1.ActionAbort && a.Revision == was.Canary
+		asked = asked || live && a.Type == v1alpha1.ActionAbort && a.Revision == was.Canary && x.alertCounts(a)
 	}
 	if !asked {
 		return

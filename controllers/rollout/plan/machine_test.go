@@ -119,6 +119,9 @@ var disturbances = []struct {
 	{"routing problem", func(m *machine) { m.problem = toggled(m.problem, v1alpha1.ReasonObjectMissing) }},
 	{"command", func(m *machine) { m.command() }},
 	{"command", func(m *machine) { m.command() }},
+	{"alert rules", func(m *machine) { m.spec.Alerts = drawAlertRules(m.t) }},
+	{"alert seen", func(m *machine) { m.alerts = drawAlerts(m.t, m.now) }},
+	{"alert command", func(m *machine) { m.alertCommand() }},
 	{"restart", func(m *machine) { m.restart(); m.stale, m.staleNet = nil, false }},
 	{"outage", func(m *machine) {
 		m.outage(rapid.SampledFrom([]time.Duration{10 * time.Second, time.Minute, time.Hour}).Draw(m.t, "takes"))
@@ -203,7 +206,7 @@ func (m *machine) drift() {
 
 func (m *machine) command() {
 	kinds := []v1alpha1.ActionType{v1alpha1.ActionAbort, v1alpha1.ActionPromote, v1alpha1.ActionPromote,
-		v1alpha1.ActionPromoteFull, v1alpha1.ActionRetry, v1alpha1.ActionRollback}
+		v1alpha1.ActionPromoteFull, v1alpha1.ActionRetry, v1alpha1.ActionRollback, v1alpha1.ActionPause}
 	revision := m.position.Canary
 	if revision == "" && rapid.Bool().Draw(m.t, "stable") {
 		revision = m.position.Stable
@@ -345,6 +348,7 @@ func (m *machine) afterFailure(x write, p Plan, rest []write) []write {
 // of rounds then leads to rest (9), with the spec's revision promoted or aborted.
 func (m *machine) comesToRest() {
 	m.spec.Problem, m.problem, m.unreadable, m.spec.Paused, m.stale, m.staleNet = nil, nil, false, false, nil, false
+	m.alerts = Alerts{}
 	for i := range m.spec.Steps {
 		m.spec.Steps[i].Approval = false
 	}
@@ -367,6 +371,10 @@ func (m *machine) comesToRest() {
 			continue
 		}
 		m.toNextEvent()
+		if m.now.Equal(at) && m.position.Pause != nil {
+			m.act(v1alpha1.ActionPromoteFull, m.position.Canary)
+			continue
+		}
 		if m.now.Equal(at) {
 			break
 		}

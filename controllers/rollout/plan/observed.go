@@ -29,6 +29,8 @@ type Observed struct {
 	// Actions are the commands to the Rollout of which nothing became yet, as far as
 	// their status says, oldest first.
 	Actions []Action
+	// Alerts are what is known of alerts that concern the Rollout.
+	Alerts Alerts
 }
 
 // Spec is the user's intent, resolved.
@@ -52,6 +54,8 @@ type Spec struct {
 	HistoryLimit int
 	// DeletedAt is when the Rollout was asked to be deleted, or nil.
 	DeletedAt *time.Time
+	// Alerts are the alert rules.
+	Alerts []AlertRule
 	// Problem tells why the spec cannot be carried out, or is nil. Then nothing
 	// new is started and nothing advances; an abort still works.
 	Problem *Problem
@@ -89,6 +93,11 @@ type Position struct {
 	Abort *Abort
 	// After is the revision that stable replaced, while it is kept ready to return.
 	After *After
+	// Pause tells why the release waits for a person; nil unless it was paused.
+	Pause *Pause
+	// AlertBaseline tells which alerts are not the canary's doing; nil without a
+	// release in progress or without alert rules.
+	AlertBaseline *AlertBaseline
 	// Draining tells since when unwanted revisions have had no traffic.
 	Draining map[string]time.Time
 	// Applied are the actions whose effect is in the position already.
@@ -178,6 +187,8 @@ type Action struct {
 	CreatedAt time.Time
 	// TimeToLive is as in the API.
 	TimeToLive time.Duration
+	// Alert tells of the alert that it stands for; nil for a person's command.
+	Alert *AlertAction
 }
 
 // replicaSet returns the ReplicaSet of revision, or a zero one.
@@ -235,6 +246,11 @@ func (p Position) clone() Position {
 		}
 		p.After = &after
 	}
+	if p.Pause != nil {
+		pause := *p.Pause
+		p.Pause = &pause
+	}
+	p.AlertBaseline = p.AlertBaseline.clone()
 	draining := make(map[string]time.Time, len(p.Draining))
 	for revision, since := range p.Draining {
 		draining[revision] = since

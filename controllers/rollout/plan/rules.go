@@ -20,6 +20,7 @@ type rule struct {
 // need nothing but the position.
 var rules = []rule{
 	{"a person aborts the release", (*decision).abortOnCommand},
+	{"an alert aborts the release or pauses it", (*decision).actOnAlerts},
 	{"failed analysis aborts the release", (*decision).abortOnAnalysis},
 	{"failed analysis after a promotion gives the previous revision its place back", (*decision).rollBackOnAnalysis},
 	{"a person gives an earlier revision its place back", (*decision).rollBackOnCommand},
@@ -33,10 +34,13 @@ var rules = []rule{
 	{"another revision becomes the canary", (*decision).start},
 	{"edited steps continue at the weight in force", (*decision).realign},
 	{"a person retries an aborted release", (*decision).retryOnCommand},
+	{"a person pauses the release", (*decision).pauseOnCommand},
+	{"a person lets a paused promotion go on", (*decision).resumeOnCommand},
 	{"a person promotes", (*decision).promoteOnCommand},
 	{"the split is seen in force", (*decision).markInForce},
 	{"pods that do not come abort the release", (*decision).abortOnDeadline},
 	{"a passed step leads to the next", (*decision).advance},
+	{"alerts that fire as a release begins are not its doing", (*decision).noteAlerts},
 	{"stable proves how many pods carry everything", (*decision).proveStable},
 }
 
@@ -51,7 +55,7 @@ func (d *decision) abortOnAnalysis() {
 func (d *decision) abort(reason, message string) {
 	d.p.Abort = &Abort{Reason: reason, Message: shorten(message, 1024), Step: d.p.Step.Name, At: d.o.Now}
 	d.transition(v1alpha1.TransitionAborted, d.p.Canary, d.p.Step.Name, reason, message)
-	d.p.Step = nil
+	d.p.Step, d.p.Pause = nil, nil
 }
 
 // endOnDeletion takes the canary out of the way, without calling it aborted.
@@ -64,7 +68,7 @@ func (d *decision) endOnDeletion() {
 }
 
 func (d *decision) clearCanary() {
-	d.p.Canary, d.p.Step, d.p.Abort = "", nil, nil
+	d.p.Canary, d.p.Step, d.p.Abort, d.p.Pause = "", nil, nil, nil
 }
 
 // completePromotion makes the canary stable once the stable destination selects

@@ -85,6 +85,47 @@ var sequences = map[string]func(t *testing.T) *story{
 		s.rests()
 		return s
 	},
+	"alert aborts": func(t *testing.T) *story {
+		s := halfway(t)
+		s.alert(v1alpha1.ActionAbort, AlertAction{Rule: "abort"})
+		s.rests()
+		return s
+	},
+	"alert that lasts aborts": func(t *testing.T) *story {
+		s := halfway(t)
+		s.alert(v1alpha1.ActionAbort, AlertAction{Rule: "abort", NotBefore: s.now.Add(20 * time.Second)})
+		s.rests()
+		return s
+	},
+	"alert pauses until somebody promotes": func(t *testing.T) *story {
+		s := halfway(t)
+		s.alert(v1alpha1.ActionPause, AlertAction{Rule: "pause"})
+		s.passes(time.Hour)
+		s.command(v1alpha1.ActionPromote, "b")
+		s.rests()
+		return s
+	},
+	"alert holds while it fires": func(t *testing.T) *story {
+		s := halfway(t)
+		s.does("an alert fires", func() {
+			s.spec.Alerts = alertRules()
+			s.alerts.Holding = []HoldingAlert{{Rule: "hold", Message: "alert Incident fires"}}
+		})
+		s.passes(time.Hour)
+		s.does("Prometheus is away", func() { s.alerts = Alerts{Unknown: "Prometheus does not answer"} })
+		s.passes(time.Hour)
+		s.does("the alert is resolved", func() { s.alerts = Alerts{} })
+		s.rests()
+		return s
+	},
+	"too many alerts pause instead of aborting": func(t *testing.T) *story {
+		s := halfway(t)
+		s.alert(v1alpha1.ActionAbort, AlertAction{Rule: "abort", Barred: "5 releases were aborted by alerts within 10m0s"})
+		s.passes(time.Hour)
+		s.command(v1alpha1.ActionAbort, "b")
+		s.rests()
+		return s
+	},
 	"revision pushed mid-flight": func(t *testing.T) *story {
 		s := halfway(t)
 		s.push("c")

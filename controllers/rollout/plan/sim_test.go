@@ -80,6 +80,9 @@ type world struct {
 	measure time.Duration
 	bad     map[string]bool
 
+	// alerts are what is known of alerts.
+	alerts Alerts
+
 	// seen and since are the controller's memory of the routing.
 	seen  *trafficrouting.State
 	since time.Time
@@ -218,7 +221,7 @@ func (w *world) lose(revision string, n int) {
 
 // observe is what the controller sees, with its memory of the routing.
 func (w *world) observe() Observed {
-	o := Observed{Now: w.now, Spec: w.spec, Position: w.position.clone(), Analysis: w.analysis()}
+	o := Observed{Now: w.now, Spec: w.spec, Position: w.position.clone(), Analysis: w.analysis(), Alerts: w.alerts}
 	for _, s := range w.sets {
 		n := int32(len(s.pods))
 		o.ReplicaSets = append(o.ReplicaSets, ReplicaSet{

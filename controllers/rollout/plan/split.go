@@ -52,7 +52,7 @@ func (d *decision) goal() trafficrouting.Split {
 		return goal
 	}
 	goal.Canary, goal.Weight = d.p.Canary, d.p.Step.Weight
-	if d.o.promoting(&d.p) && d.p.Step.InForceSince != nil && !d.o.Spec.Paused && d.o.Spec.Problem == nil {
+	if d.o.promoting(&d.p) && d.p.Step.InForceSince != nil && d.held() == nil && d.o.Spec.Problem == nil {
 		goal.Stable = d.p.Canary
 	}
 	return goal
@@ -213,8 +213,8 @@ func (d *decision) raiseBlocked(target int32) string {
 	state := d.o.Routing.State
 	release := d.isReleased(state.Canary)
 	switch {
-	case release && d.o.Spec.Paused:
-		return "paused: the canary's weight does not rise"
+	case release && d.held() != nil:
+		return d.held().Message + ": the canary's weight does not rise"
 	case release && d.o.Spec.Problem != nil:
 		return "the spec cannot be carried out: the canary's weight does not rise"
 	case !d.carries(state.Canary, target):

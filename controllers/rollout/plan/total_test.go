@@ -94,7 +94,7 @@ func anyObserved(t *rapid.T) Observed {
 	for i := range rapid.IntRange(0, 3).Draw(t, "actions") {
 		o.Actions = append(o.Actions, Action{
 			UID: fmt.Sprint("uid", i), Type: rapid.SampledFrom([]v1alpha1.ActionType{v1alpha1.ActionAbort, v1alpha1.ActionPromote,
-				v1alpha1.ActionPromoteFull, v1alpha1.ActionRetry, "Unknown"}).Draw(t, "type"),
+				v1alpha1.ActionPromoteFull, v1alpha1.ActionRetry, v1alpha1.ActionPause, "Unknown"}).Draw(t, "type"),
 			Revision: anyRevision.Draw(t, "revision"), Step: anyStepName.Draw(t, "step"), CreatedAt: anyTime.Draw(t, "created"),
 			TimeToLive: anyDuration.Draw(t, "ttl"),
 		})

@@ -84,7 +84,7 @@ func (d *decision) reconciling() *Problem {
 }
 
 func (d *decision) promotingNow() bool {
-	return d.o.promoting(&d.p) && d.p.Step.InForceSince != nil && !d.o.Spec.Paused
+	return d.o.promoting(&d.p) && d.p.Step.InForceSince != nil && d.held() == nil
 }
 
 // allOnStable reports whether every request goes to stable's pods.

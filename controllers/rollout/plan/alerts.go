@@ -1,0 +1,280 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+)
+
+// AlertRule is one of the spec's alert rules, as far as decisions go by it: which
+// alerts match it is found out elsewhere.
+type AlertRule struct {
+	Name   string
+	Action v1alpha1.AlertAction
+	// Steps in which it is in force; nil for all.
+	Steps []string
+	// AfterPromotion is for how long from the final move on it is in force, whatever
+	// Steps says; nil for what Steps says.
+	AfterPromotion *time.Duration
+	// HoldUnknown holds the release while alerts cannot be seen.
+	HoldUnknown bool
+	DryRun      bool
+}
+
+// Alerts are what is known of the alerts that concern a Rollout.
+type Alerts struct {
+	// Unknown tells why it is not known which fire, or is empty.
+	Unknown string
+	// Pushed is true when nobody asks which alerts fire, but is told: only rules that
+	// hold suffer from Unknown then.
+	Pushed bool
+	// Holding are those for which the release is not to advance.
+	Holding []HoldingAlert
+	// Firing are the fingerprints of all that concern the canary or the service.
+	// It means nothing while Unknown is set.
+	Firing []string
+	// Changes is when Holding may change by time alone, or zero.
+	Changes time.Time
+}
+
+// HoldingAlert is an alert for which a release is not to advance.
+type HoldingAlert struct{ Rule, Message string }
+
+// AlertAction tells of the alert that a command stands for.
+type AlertAction struct {
+	Rule string
+	// StartsAt is when the alert began, and NotBefore when the command is to take
+	// effect, or zero.
+	StartsAt, NotBefore time.Time
+	Fingerprint         string
+	DryRun              bool
+	// Barred tells why the alert must not abort the release without a person, or is
+	// empty.
+	Barred string
+}
+
+// Pause tells why a release waits for a person.
+type Pause struct {
+	Reason, Message string
+	At              time.Time
+}
+
+// AlertBaseline tells which alerts are not the canary's doing.
+type AlertBaseline struct {
+	Attempt int32
+	// Since is when the attempt began.
+	Since time.Time
+	// Firing are fingerprints of alerts that fired then and were not resolved since.
+	Firing []string
+}
+
+// maxBaseline is how many fingerprints the status takes.
+const maxBaseline = 64
+
+func (b *AlertBaseline) clone() *AlertBaseline {
+	if b == nil {
+		return nil
+	}
+	c := *b
+	c.Firing = slices.Clone(b.Firing)
+	return &c
+}
+
+// actOnAlerts carries out the commands that alerts gave, when their time has come.
+func (d *decision) actOnAlerts() {
+	for _, a := range d.o.Actions {
+		if a.Alert == nil || !d.open(a) || d.o.Spec.DeletedAt != nil {
+			continue
+		}
+		if refused := d.alertRefusal(a); refused != nil {
+			d.outcome(a, false, refused.Reason, refused.Message)
+			continue
+		}
+		if d.o.Now.Before(a.Alert.NotBefore) {
+			d.wakeAt(a.Alert.NotBefore)
+			continue
+		}
+		switch {
+		case a.Alert.DryRun:
+			d.outcome(a, false, v1alpha1.ReasonDryRun, fmt.Sprintf(
+				"alert rule %s only tells what it would do: %s in step %s", a.Alert.Rule, a.Type, d.p.Step.Name))
+		case a.Type == v1alpha1.ActionAbort && a.Alert.Barred == "":
+			message := fmt.Sprintf("aborted in step %s by %s", d.p.Step.Name, attribution(a))
+			d.abort(v1alpha1.ReasonAlertFiring, message)
+			d.applied(a, message)
+		case a.Type == v1alpha1.ActionAbort:
+			message := fmt.Sprintf("paused in step %s instead of aborted: %s. %s", d.p.Step.Name, a.Alert.Barred, attribution(a))
+			d.pause(v1alpha1.ReasonAlertBreakerOpen, message)
+			d.p.Applied = append(d.p.Applied, a.UID)
+			d.outcome(a, true, v1alpha1.ReasonAlertBreakerOpen, message)
+		default:
+			message := fmt.Sprintf("paused in step %s by %s", d.p.Step.Name, attribution(a))
+			d.pause(v1alpha1.ReasonPaused, message)
+			d.applied(a, message)
+		}
+	}
+}
+
+// alertRefusal returns why an alert's command is not to be carried out, or nil.
+// What may have changed since it was given is looked at again.
+func (d *decision) alertRefusal(a Action) *Problem {
+	if a.Type != v1alpha1.ActionAbort && a.Type != v1alpha1.ActionPause {
+		return &Problem{v1alpha1.ReasonAlertRuleChanged, fmt.Sprintf("no alert may %s a release", a.Type)}
+	}
+	if refused := d.refusal(a); refused != nil {
+		return refused
+	}
+	rule := d.alertRule(a.Alert.Rule)
+	changed := func(format string, args ...any) *Problem {
+		return &Problem{v1alpha1.ReasonAlertRuleChanged, fmt.Sprintf(format, args...)}
+	}
+	since, before := d.alertBaseline()
+	switch {
+	case rule == nil:
+		return changed("there is no alert rule %s", a.Alert.Rule)
+	case string(rule.Action) != string(a.Type):
+		return changed("alert rule %s does not say %s but %s", a.Alert.Rule, a.Type, rule.Action)
+	case !d.inWindow(rule):
+		return changed("alert rule %s is not in force in step %s", a.Alert.Rule, d.p.Step.Name)
+	case a.Alert.StartsAt.Before(since):
+		return changed("the alert began at %s, before the release did", a.Alert.StartsAt.UTC().Format(time.RFC3339))
+	case slices.Contains(before, a.Alert.Fingerprint):
+		return changed("the alert fired before the release began")
+	}
+	return nil
+}
+
+// alertBaseline returns since when alerts count, and which do not nevertheless.
+// Where nothing was noted, the rules are younger than the release.
+func (d *decision) alertBaseline() (time.Time, []string) {
+	if b := d.p.AlertBaseline; b != nil && b.Attempt == d.p.Attempt {
+		return b.Since, b.Firing
+	}
+	return d.p.Step.EnteredAt, nil
+}
+
+func (d *decision) alertRule(name string) *AlertRule {
+	i := slices.IndexFunc(d.o.Spec.Alerts, func(r AlertRule) bool { return r.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &d.o.Spec.Alerts[i]
+}
+
+// inWindow reports whether a rule is in force in the current step.
+func (d *decision) inWindow(rule *AlertRule) bool {
+	if rule.AfterPromotion != nil && d.p.Step.Name == PromotionStep {
+		d.wakeAt(d.p.Step.EnteredAt.Add(*rule.AfterPromotion))
+	}
+	return rule.InForce(d.p.Step.Name, d.p.Step.EnteredAt, d.o.Now)
+}
+
+// InForce reports whether the rule is in force in a step that was entered then.
+func (r *AlertRule) InForce(step string, entered, now time.Time) bool {
+	if r.AfterPromotion != nil && step == PromotionStep {
+		return slices.Contains(r.Steps, step) || now.Before(entered.Add(*r.AfterPromotion))
+	}
+	return len(r.Steps) == 0 || slices.Contains(r.Steps, step)
+}
+
+// held returns why the release is not to advance, and its weight not to rise: a
+// person, or an alert, wants it so, or alerts cannot be seen.
+func (d *decision) held() *Problem {
+	if d.p.Step == nil {
+		return nil
+	}
+	step := d.p.Step.Name
+	switch {
+	case d.o.Spec.Paused:
+		return &Problem{v1alpha1.ReasonPaused, fmt.Sprintf("paused in step %s by spec.paused", step)}
+	case d.p.Pause != nil:
+		return &Problem{d.p.Pause.Reason, d.p.Pause.Message}
+	}
+	return d.heldByAlert()
+}
+
+// heldByAlert goes by what is seen now and remembers nothing: as soon as no alert
+// fires, the release goes on.
+func (d *decision) heldByAlert() *Problem {
+	d.wakeAt(d.o.Alerts.Changes)
+	for i := range d.o.Spec.Alerts {
+		rule := &d.o.Spec.Alerts[i]
+		if rule.DryRun || !d.inWindow(rule) {
+			continue
+		}
+		mustSee := rule.HoldUnknown && (!d.o.Alerts.Pushed || rule.Action == v1alpha1.AlertActionHold)
+		if d.o.Alerts.Unknown != "" && mustSee {
+			return &Problem{v1alpha1.ReasonAlertsUnknown, fmt.Sprintf(
+				"held in step %s, as it is not known which alerts of rule %s fire: %s", d.p.Step.Name, rule.Name, d.o.Alerts.Unknown)}
+		}
+		for _, h := range d.o.Alerts.Holding {
+			if h.Rule == rule.Name {
+				return &Problem{v1alpha1.ReasonAlertFiring, fmt.Sprintf(
+					"held in step %s by alert rule %s: %s", d.p.Step.Name, rule.Name, h.Message)}
+			}
+		}
+	}
+	return nil
+}
+
+func (d *decision) pause(reason, message string) {
+	if d.p.Pause != nil {
+		return
+	}
+	d.p.Pause = &Pause{Reason: reason, Message: shorten(message, 1024), At: d.o.Now}
+	d.transition(v1alpha1.TransitionPaused, d.p.Canary, d.p.Step.Name, reason, message)
+}
+
+func (d *decision) pauseOnCommand() {
+	for _, a := range d.pending(v1alpha1.ActionPause) {
+		if refused := d.refusal(a); refused != nil {
+			d.outcome(a, false, refused.Reason, refused.Message)
+			continue
+		}
+		message := fmt.Sprintf("paused in step %s by %s", d.p.Step.Name, attribution(a))
+		d.pause(v1alpha1.ReasonPaused, message)
+		d.applied(a, message)
+	}
+}
+
+// resumeOnCommand lets the final move go on after a pause: there is no further step
+// that a promotion would lead to.
+func (d *decision) resumeOnCommand() {
+	if d.p.Pause == nil || !d.o.promoting(&d.p) || d.o.Spec.Problem != nil {
+		return
+	}
+	for _, a := range d.pending(v1alpha1.ActionPromote, v1alpha1.ActionPromoteFull) {
+		if d.p.Pause == nil || d.refusal(a) != nil {
+			continue
+		}
+		message := fmt.Sprintf("step %s goes on, as %s wants", d.p.Step.Name, attribution(a))
+		d.p.Pause = nil
+		d.transition(v1alpha1.TransitionStepEntered, d.p.Canary, d.p.Step.Name, v1alpha1.ReasonPromoting, message)
+		d.applied(a, message)
+	}
+}
+
+// noteAlerts remembers which alerts fire when an attempt begins, and forgets those
+// that were resolved since: if they fire again, it is during the release.
+func (d *decision) noteAlerts() {
+	b := d.p.AlertBaseline
+	switch {
+	case len(d.o.Spec.Alerts) == 0 || !d.p.releasing():
+		d.p.AlertBaseline = nil
+	case b == nil || b.Attempt != d.p.Attempt:
+		b = &AlertBaseline{Attempt: d.p.Attempt, Since: d.p.Step.EnteredAt}
+		if d.o.Alerts.Unknown == "" {
+			b.Firing = slices.Compact(slices.Sorted(slices.Values(d.o.Alerts.Firing)))
+			b.Firing = b.Firing[:min(len(b.Firing), maxBaseline)]
+		}
+		if len(b.Firing) > 0 {
+			d.note("alerts", "firing before the release: "+strings.Join(b.Firing, ", "))
+		}
+		d.p.AlertBaseline = b
+	case d.o.Alerts.Unknown == "":
+		b.Firing = slices.DeleteFunc(b.Firing, func(f string) bool { return !slices.Contains(d.o.Alerts.Firing, f) })
+	}
+}
