@@ -65,18 +65,28 @@ var (
 // New makes a provider. It does not connect. The error is an *analysis.Error with
 // ReasonProviderInvalid.
 func New(e analysis.Endpoint, o Options) (*Provider, error) {
+	c, transport, err := newClient(e, o)
+	if err != nil {
+		return nil, err
+	}
+	raw := *c
+	raw.maxBody = rawBodies * c.maxBody
+	return &Provider{api: v1.NewAPI(c), raw: v1.NewAPI(&raw), transport: transport}, nil
+}
+
+func newClient(e analysis.Endpoint, o Options) (*client, *http.Transport, error) {
 	base, err := parseAddress(e.Address)
 	if err != nil {
-		return nil, &analysis.Error{Reason: analysis.ReasonProviderInvalid}
+		return nil, nil, &analysis.Error{Reason: analysis.ReasonProviderInvalid}
 	}
 	transport, err := newTransport(e.CA, o)
 	if err != nil {
-		return nil, &analysis.Error{Reason: analysis.ReasonProviderInvalid}
+		return nil, nil, &analysis.Error{Reason: analysis.ReasonProviderInvalid}
 	}
 	if o.MaxBody <= 0 {
 		o.MaxBody = DefaultMaxBody
 	}
-	c := &client{
+	return &client{
 		base:     base,
 		endpoint: e,
 		maxBody:  o.MaxBody,
@@ -84,10 +94,7 @@ func New(e analysis.Endpoint, o Options) (*Provider, error) {
 			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-	}
-	raw := *c
-	raw.maxBody = rawBodies * c.maxBody
-	return &Provider{api: v1.NewAPI(c), raw: v1.NewAPI(&raw), transport: transport}, nil
+	}, transport, nil
 }
 
 // parseAddress accepts an http or https URL without credentials, query or fragment.

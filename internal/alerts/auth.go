@@ -1,0 +1,167 @@
+package alerts
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+)
+
+const (
+	// trustFor is how long an answer of the API server is relied on.
+	trustFor = 10 * time.Second
+	// maxRemembered is how many answers are remembered.
+	maxRemembered = 4096
+	// maxToken is longer than any token.
+	maxToken = 16 << 10
+)
+
+// errUnauthenticated says that nobody is known to have sent a request.
+var errUnauthenticated = errors.New("no valid bearer token or client certificate")
+
+// identity is who sent a request.
+type identity struct {
+	user   string
+	groups []string
+	extra  map[string]authorizationv1.ExtraValue
+}
+
+// gate finds out who sent a request and what they may do, from the API server.
+type gate struct {
+	client    client.Client
+	clock     clock.PassiveClock
+	audiences []string
+
+	mu         sync.Mutex
+	identities map[[sha256.Size]byte]remembered[identity]
+	allowed    map[string]remembered[bool]
+}
+
+type remembered[T any] struct {
+	value T
+	until time.Time
+}
+
+func newGate(c client.Client, clk clock.PassiveClock, audiences []string) *gate {
+	return &gate{client: c, clock: clk, audiences: audiences,
+		identities: map[[sha256.Size]byte]remembered[identity]{}, allowed: map[string]remembered[bool]{}}
+}
+
+// identify returns who sent a request: a client certificate that was verified, as
+// Kubernetes reads those, or else a bearer token.
+func (g *gate) identify(ctx context.Context, r *http.Request) (identity, error) {
+	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		subject := r.TLS.VerifiedChains[0][0].Subject
+		return known(identity{user: subject.CommonName, groups: append([]string{"system:authenticated"}, subject.Organization...)})
+	}
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	token = strings.TrimSpace(token)
+	if !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > maxToken {
+		return identity{}, errUnauthenticated
+	}
+	key := sha256.Sum256([]byte(token))
+	if id, ok := recall(g, g.identities, key); ok {
+		return id, nil
+	}
+	id, err := g.review(ctx, token)
+	if err != nil {
+		return identity{}, err
+	}
+	remember(g, g.identities, key, id)
+	return id, nil
+}
+
+// known refuses to take nobody for somebody.
+func known(id identity) (identity, error) {
+	if id.user == "" || id.user == "system:anonymous" {
+		return identity{}, errUnauthenticated
+	}
+	return id, nil
+}
+
+func (g *gate) review(ctx context.Context, token string) (identity, error) {
+	review := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: g.audiences}}
+	if err := g.client.Create(ctx, review, client.DisableReadYourWritesConsistency); err != nil {
+		return identity{}, fmt.Errorf("asking who a token is of: %w", err)
+	}
+	s := &review.Status
+	if !s.Authenticated || s.Error != "" || len(g.audiences) > 0 && !overlap(s.Audiences, g.audiences) {
+		return identity{}, errUnauthenticated
+	}
+	id := identity{user: s.User.Username, groups: s.User.Groups, extra: map[string]authorizationv1.ExtraValue{}}
+	for name, values := range s.User.Extra {
+		id.extra[name] = authorizationv1.ExtraValue(values)
+	}
+	return known(id)
+}
+
+// overlap reports whether any of the audiences that the server confirmed is one of
+// ours: one that does not know of audiences confirms none.
+func overlap(confirmed, ours []string) bool {
+	for _, c := range confirmed {
+		for _, o := range ours {
+			if c == o {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// mayCommand reports whether somebody may create RolloutActions in a namespace: what
+// they cannot do by themselves, they cannot do by an alert.
+func (g *gate) mayCommand(ctx context.Context, id identity, namespace string) (bool, error) {
+	key := fmt.Sprintf("%q %q %q %q", id.user, id.groups, id.extra, namespace)
+	if allowed, ok := recall(g, g.allowed, key); ok {
+		return allowed, nil
+	}
+	review := &authorizationv1.LocalSubjectAccessReview{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace},
+		Spec: authorizationv1.SubjectAccessReviewSpec{
+			User: id.user, Groups: id.groups, Extra: id.extra,
+			ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Namespace: namespace, Verb: "create",
+				Group: v1alpha1.GroupVersion.Group, Version: v1alpha1.GroupVersion.Version, Resource: "rolloutactions",
+			},
+		},
+	}
+	if err := g.client.Create(ctx, review, client.DisableReadYourWritesConsistency); err != nil {
+		return false, fmt.Errorf("asking what %s may do in namespace %s: %w", id.user, namespace, err)
+	}
+	allowed := review.Status.Allowed && !review.Status.Denied
+	remember(g, g.allowed, key, allowed)
+	return allowed, nil
+}
+
+func recall[K comparable, T any](g *gate, from map[K]remembered[T], key K) (T, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r, ok := from[key]
+	if !ok || !g.clock.Now().Before(r.until) {
+		delete(from, key)
+		var none T
+		return none, false
+	}
+	return r.value, true
+}
+
+func remember[K comparable, T any](g *gate, in map[K]remembered[T], key K, value T) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(in) >= maxRemembered {
+		clear(in)
+	}
+	in[key] = remembered[T]{value: value, until: g.clock.Now().Add(trustFor)}
+}

@@ -1,0 +1,131 @@
+package alerts
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+)
+
+// clockSkew is how far ahead of ours another clock may be.
+const clockSkew = time.Minute
+
+// Target is a release in progress, as far as alerts go by it.
+type Target struct {
+	Rollout types.NamespacedName
+	UID     types.UID
+	// Canary is being released over Stable, in a step that was entered then and that
+	// has had its weight since InForce; zero for not yet.
+	Canary, Stable string
+	Step           string
+	Weight         int32
+	Entered        time.Time
+	InForce        time.Time
+	// Since is when the attempt began, and FiringBefore what fired then.
+	Since        time.Time
+	FiringBefore []string
+}
+
+// TargetOf returns the release of a Rollout that is in progress, if one is.
+func TargetOf(r *v1alpha1.Rollout) (Target, bool) {
+	s := &r.Status
+	if s.Canary == nil || s.Step == nil || s.Abort != nil || r.DeletionTimestamp != nil {
+		return Target{}, false
+	}
+	t := Target{
+		Rollout: types.NamespacedName{Namespace: r.Namespace, Name: r.Name}, UID: r.UID,
+		Canary: s.Canary.Revision, Step: s.Step.Name, Weight: s.Step.Weight,
+		Entered: s.Step.EnteredAt.Time, Since: s.Step.EnteredAt.Time,
+	}
+	if s.Stable != nil {
+		t.Stable = s.Stable.Revision
+	}
+	if s.Step.InForceSince != nil {
+		t.InForce = s.Step.InForceSince.Time
+	}
+	if s.Alerts != nil && s.Alerts.Attempt == s.Attempt {
+		t.Since, t.FiringBefore = s.Alerts.Since.Time, s.Alerts.FiringBefore
+	}
+	return t, true
+}
+
+// Effect is what an alert means for a release.
+type Effect string
+
+// Values of Effect.
+const (
+	// EffectNone: the alert is not about the release.
+	EffectNone Effect = "None"
+	// EffectHold: the release is not to advance while the alert fires.
+	EffectHold Effect = "Hold"
+	// EffectAct: the rule's action is due.
+	EffectAct Effect = "Act"
+)
+
+// Finding is what one alert means by one rule.
+type Finding struct {
+	Rule   *Rule
+	Alert  *Alert
+	Effect Effect
+	// Why is for people.
+	Why string
+	// From is when the effect begins: the alert has lasted for long enough then.
+	From time.Time
+}
+
+// Bind finds out what alerts mean for a release by a rule. Alerts that the rule
+// does not select have no finding.
+func Bind(rule *Rule, t *Target, alerts []Alert, now time.Time) []Finding {
+	var findings []Finding
+	stable := stableFires(rule, t, alerts)
+	for i := range alerts {
+		a := &alerts[i]
+		if !a.Firing || !rule.selects(a, t.Rollout.Namespace) {
+			continue
+		}
+		f := Finding{Rule: rule, Alert: a, From: a.StartsAt.Add(rule.forAtLeast)}
+		f.Effect, f.Why = effect(rule, t, a, now)
+		if f.Effect == EffectAct && stable && rule.scope == v1alpha1.AlertScopeService {
+			f.Effect, f.Why = EffectHold, "an alert of the same rule names stable: the canary is not the only cause"
+		}
+		findings = append(findings, f)
+	}
+	return findings
+}
+
+// stableFires reports whether an alert of the rule names stable.
+func stableFires(rule *Rule, t *Target, alerts []Alert) bool {
+	return t.Stable != "" && slices.ContainsFunc(alerts, func(a Alert) bool {
+		return a.Firing && a.Labels[rule.revisionLabel] == t.Stable && rule.selects(&a, t.Rollout.Namespace)
+	})
+}
+
+// effect goes by one alert alone.
+func effect(rule *Rule, t *Target, a *Alert, now time.Time) (Effect, string) {
+	revision, service := a.Labels[rule.revisionLabel], rule.scope == v1alpha1.AlertScopeService
+	holds := rule.Action == v1alpha1.AlertActionHold
+	switch {
+	case !rule.InForce(t.Step, t.Entered, now):
+		return EffectNone, fmt.Sprintf("the rule is not in force in step %s", t.Step)
+	case a.StartsAt.After(now.Add(clockSkew)):
+		return EffectNone, "the alert claims to begin in the future"
+	case revision == "" && !service:
+		return EffectNone, fmt.Sprintf("the alert has no label %s, and the rule's scope is Canary", rule.revisionLabel)
+	case revision != "" && revision != t.Canary && !(service && revision == t.Stable):
+		return EffectNone, fmt.Sprintf("the alert names revision %s, not the canary", shorten(revision, 63))
+	case holds:
+		return EffectHold, "it fires"
+	case revision != "" && revision != t.Canary:
+		return EffectHold, "the alert names stable, not the canary"
+	case a.StartsAt.Before(t.Since):
+		return EffectNone, "the alert began before the release did"
+	case slices.Contains(t.FiringBefore, a.Fingerprint):
+		return EffectNone, "the alert fired when the release began"
+	case revision == "" && (t.InForce.IsZero() || t.Weight == 0 || a.StartsAt.Before(t.InForce)):
+		return EffectHold, "the alert began before the step's weight was in force: the canary may not be the cause"
+	}
+	return EffectAct, "it fires"
+}

@@ -1,0 +1,119 @@
+package alerts
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+)
+
+const (
+	// maxAlerts is how many alerts one message may have, and maxLabels how many labels
+	// one alert.
+	maxAlerts = 5000
+	maxLabels = 128
+	// earliest is before any alert that is not a mistake.
+	earliest = 2020
+)
+
+var fingerprintForm = regexp.MustCompile(`^[0-9A-Za-z]{1,64}$`)
+
+// message is what is read of Alertmanager's webhook, version 4. Fields that are not
+// known are ignored: later versions add some.
+type message struct {
+	Version         string         `json:"version"`
+	TruncatedAlerts int            `json:"truncatedAlerts"`
+	Alerts          []messageAlert `json:"alerts"`
+}
+
+type messageAlert struct {
+	Status      string            `json:"status"`
+	Labels      map[string]string `json:"labels"`
+	StartsAt    time.Time         `json:"startsAt"`
+	EndsAt      time.Time         `json:"endsAt"`
+	Fingerprint string            `json:"fingerprint"`
+}
+
+// notification is one message of Alertmanager.
+type notification struct {
+	alerts []Alert
+	// dropped were not readable; truncated were left out by Alertmanager.
+	dropped, truncated int
+}
+
+// decodeMessage reads a webhook's body. Each alert's own status counts: a group's
+// says that any of them fires. An alert that makes no sense is dropped, and keeps
+// none of the others from being taken.
+func decodeMessage(body []byte, now time.Time) (notification, error) {
+	var m message
+	if err := json.Unmarshal(body, &m); err != nil {
+		return notification{}, fmt.Errorf("reading the message: %w", err)
+	}
+	if m.Version != "4" {
+		return notification{}, errors.New("the message is not one of version 4")
+	}
+	if len(m.Alerts) > maxAlerts {
+		return notification{}, fmt.Errorf("the message has more than %d alerts", maxAlerts)
+	}
+	n := notification{truncated: max(0, m.TruncatedAlerts)}
+	for i := range m.Alerts {
+		a := &m.Alerts[i]
+		firing := a.Status == "firing" && (a.EndsAt.Year() < earliest || a.EndsAt.After(now))
+		if a.Status != "firing" && a.Status != "resolved" {
+			n.dropped++
+			continue
+		}
+		alert, ok := newAlert(a.Labels, a.Fingerprint, a.StartsAt, firing)
+		if !ok {
+			n.dropped++
+			continue
+		}
+		n.alerts = append(n.alerts, alert)
+	}
+	return n, nil
+}
+
+// listedAlert is what is read of one of GET /api/v2/alerts.
+type listedAlert struct {
+	Labels      map[string]string `json:"labels"`
+	StartsAt    time.Time         `json:"startsAt"`
+	EndsAt      time.Time         `json:"endsAt"`
+	Fingerprint string            `json:"fingerprint"`
+	Status      struct {
+		State       string   `json:"state"`
+		SilencedBy  []string `json:"silencedBy"`
+		InhibitedBy []string `json:"inhibitedBy"`
+	} `json:"status"`
+}
+
+// decodeList reads Alertmanager's list of alerts. Those that are silenced or
+// inhibited are left out, should a server not have done so.
+func decodeList(body []byte, now time.Time) ([]Alert, error) {
+	var list []listedAlert
+	if err := json.Unmarshal(body, &list); err != nil {
+		return nil, fmt.Errorf("reading Alertmanager's alerts: %w", err)
+	}
+	var alerts []Alert
+	for i := range list {
+		a := &list[i]
+		suppressed := a.Status.State != "active" || len(a.Status.SilencedBy)+len(a.Status.InhibitedBy) > 0
+		if suppressed || a.EndsAt.Year() >= earliest && !a.EndsAt.After(now) {
+			continue
+		}
+		if alert, ok := newAlert(a.Labels, a.Fingerprint, a.StartsAt, true); ok {
+			alerts = append(alerts, alert)
+		}
+	}
+	return alerts, nil
+}
+
+func newAlert(labels map[string]string, print string, starts time.Time, firing bool) (Alert, bool) {
+	if len(labels) == 0 || len(labels) > maxLabels || starts.Year() < earliest || starts.Year() > 9999 {
+		return Alert{}, false
+	}
+	if !fingerprintForm.MatchString(print) {
+		print = fingerprint(labels)
+	}
+	return Alert{Labels: labels, Fingerprint: print, StartsAt: starts.UTC().Truncate(time.Microsecond), Firing: firing}, true
+}

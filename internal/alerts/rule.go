@@ -1,0 +1,108 @@
+package alerts
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/controllers/rollout/plan"
+)
+
+// Rule is an alert rule of a Rollout, ready to be used.
+type Rule struct {
+	// AlertRule is what decisions go by.
+	plan.AlertRule
+	scope          v1alpha1.AlertScope
+	forAtLeast     time.Duration
+	revisionLabel  string
+	namespaceLabel string
+	matchers       []matcher
+}
+
+// Names of labels where an object was stored without them.
+const (
+	defaultRevisionLabel  = "destination_canonical_revision"
+	defaultNamespaceLabel = "destination_workload_namespace"
+)
+
+// ParseRules reads the alert rules of a spec. It returns those that are usable; the
+// error is for the user and speaks of the others.
+func ParseRules(specs []v1alpha1.AlertRule) ([]Rule, error) {
+	var rules []Rule
+	var errs []error
+	for i := range specs {
+		rule, err := parseRule(&specs[i])
+		if err != nil {
+			errs = append(errs, fmt.Errorf("rule %s: %w", specs[i].Name, err))
+			continue
+		}
+		rules = append(rules, rule)
+	}
+	return rules, errors.Join(errs...)
+}
+
+func parseRule(spec *v1alpha1.AlertRule) (Rule, error) {
+	r := Rule{
+		AlertRule: plan.AlertRule{
+			Name:        spec.Name,
+			Action:      orElse(spec.Action, v1alpha1.AlertActionAbort),
+			HoldUnknown: spec.WhenUnknown != v1alpha1.AlertsUnknownIgnore,
+			DryRun:      spec.DryRun,
+		},
+		scope:          orElse(spec.Scope, v1alpha1.AlertScopeCanary),
+		forAtLeast:     durationOf(spec.For),
+		revisionLabel:  orElse(spec.RevisionLabel, defaultRevisionLabel),
+		namespaceLabel: orElse(spec.NamespaceLabel, defaultNamespaceLabel),
+	}
+	if spec.During != nil {
+		r.Steps = spec.During.Steps
+		if spec.During.AfterPromotion != nil {
+			after := spec.During.AfterPromotion.Duration
+			r.AfterPromotion = &after
+		}
+	}
+	selective := false
+	for _, text := range spec.Matchers {
+		m, err := parseMatcher(text)
+		if err != nil {
+			return Rule{}, err
+		}
+		r.matchers = append(r.matchers, m)
+		selective = selective || !m.matches(nil)
+	}
+	if !selective {
+		return Rule{}, errors.New("matchers select every alert: at least one must not match an empty value")
+	}
+	return r, nil
+}
+
+func orElse[T ~string](value, otherwise T) T {
+	if value == "" {
+		return otherwise
+	}
+	return value
+}
+
+func durationOf(d *metav1.Duration) time.Duration {
+	if d == nil {
+		return 0
+	}
+	return d.Duration
+}
+
+// selects reports whether an alert is one of those that the rule is about, for
+// Rollouts of a namespace.
+func (r *Rule) selects(a *Alert, namespace string) bool {
+	if n, named := a.Labels[r.namespaceLabel]; named && n != namespace {
+		return false
+	}
+	for _, m := range r.matchers {
+		if !m.matches(a.Labels) {
+			return false
+		}
+	}
+	return true
+}
