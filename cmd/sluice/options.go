@@ -30,6 +30,7 @@ type options struct {
 	logLevel                string
 	clusterDomain           string
 	discoveryInterval       time.Duration
+	alerts                  alertOptions
 }
 
 func newCommand() *cobra.Command {
@@ -66,6 +67,7 @@ func newCommand() *cobra.Command {
 	f.DurationVar(&o.discoveryInterval, "discovery-interval", 30*time.Second,
 		"how often kinds of routing objects are looked for that a Rollout wants and the cluster does not have; at least 1s")
 	f.StringVar(&o.clusterDomain, "cluster-domain", "cluster.local", "DNS domain of the cluster's Services")
+	o.alerts.addFlags(f)
 	return cmd
 }
 

@@ -219,6 +219,15 @@ func withoutTemplate(obj any) (any, error) {
 }
 
 func (o *options) addControllers(ctx context.Context, mgr ctrl.Manager, config *rest.Config, api *contact) error {
+	apiServer, err := apiServerAddresses(ctx, config)
+	if err != nil {
+		return err
+	}
+	metricOptions := prometheus.Options{AllowLoopback: o.allowLoopbackMetrics, Deny: apiServer}
+	watch, breaker, err := o.alerts.add(mgr, metricOptions)
+	if err != nil {
+		return err
+	}
 	runs, unwritten := handover.New[v1alpha1.AnalysisRun](), handover.New[handover.Unwritten]()
 	router, kinds, err := o.routers(mgr, config)
 	if err != nil {
@@ -233,16 +242,14 @@ func (o *options) addControllers(ctx context.Context, mgr ctrl.Manager, config *
 		Runs:        runs,
 		Unwritten:   unwritten,
 		Unsettled:   api.unsettledUntil,
+		Alerts:      watch,
+		Breaker:     breaker,
 		Concurrency: o.concurrency,
 	}); err != nil {
 		return fmt.Errorf("adding the rollout controller: %w", err)
 	}
-	apiServer, err := apiServerAddresses(ctx, config)
-	if err != nil {
-		return err
-	}
 	if err := analysisrun.Setup(ctx, mgr, analysisrun.Options{
-		Open:           prometheus.Opener(prometheus.Options{AllowLoopback: o.allowLoopbackMetrics, Deny: apiServer}),
+		Open:           prometheus.Opener(metricOptions),
 		DefaultAddress: o.prometheusAddress,
 		Runs:           runs,
 		Rollouts:       unwritten,

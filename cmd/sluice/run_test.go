@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/onsi/gomega"
+	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -58,13 +59,13 @@ func TestKindsThatAreInstalledLater(t *testing.T) {
 	g.Expect(err).NotTo(gomega.HaveOccurred())
 
 	ctx, stop := context.WithCancel(t.Context())
+	o := options{
+		leaseDuration: 3 * time.Second, discoveryInterval: time.Second, concurrency: 1,
+		metricsAddress: "0", probeAddress: "0", profileAddress: "0", clusterDomain: "cluster.local",
+	}
+	o.alerts.addFlags(pflag.NewFlagSet("defaults", pflag.ContinueOnError))
 	ended := make(chan error, 1)
-	go func() {
-		ended <- serve(ctx, config, options{
-			leaseDuration: 3 * time.Second, discoveryInterval: time.Second, concurrency: 1,
-			metricsAddress: "0", probeAddress: "0", profileAddress: "0", clusterDomain: "cluster.local",
-		})
-	}()
+	go func() { ended <- serve(ctx, config, o) }()
 	defer func() {
 		stop()
 		g.Expect(<-ended).To(gomega.Succeed())

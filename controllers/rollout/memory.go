@@ -34,6 +34,10 @@ type recollection struct {
 	outdated time.Time
 	// changed is when the last such difference came up.
 	changed time.Time
+
+	// alerted is when the alert became due for which the release was aborted, while
+	// its weight is not 0; zero otherwise.
+	alerted time.Time
 }
 
 func newMemory() *memory {

@@ -40,7 +40,7 @@ var (
 
 // registerMetrics registers the collectors; doing so again changes nothing.
 func registerMetrics(registry prometheus.Registerer) error {
-	for _, c := range []prometheus.Collector{weightGauge, stepGauge, outcomes, decisionSeconds, abortSeconds} {
+	for _, c := range []prometheus.Collector{weightGauge, stepGauge, outcomes, decisionSeconds, abortSeconds, alertSeconds} {
 		if err := registry.Register(c); err != nil && !errors.As(err, &prometheus.AlreadyRegisteredError{}) {
 			return fmt.Errorf("registering metrics: %w", err)
 		}
@@ -68,6 +68,7 @@ func (r *Reconciler) measure(o *observation, p *plan.Plan, started time.Time) {
 	if p.Position.Canary == "" || p.Position.Canary != canary {
 		weight = 0 // What the canary's destination gets is another revision's.
 	}
+	r.measureAlert(o, p, weight)
 	if o.Routing.Known {
 		weightGauge.WithLabelValues(name.Namespace, name.Name).Set(float64(weight))
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/controllers/rollout/plan"
 	"github.com/sluice-dev/sluice/controllers/rollout/resources"
+	"github.com/sluice-dev/sluice/internal/alerts"
 	"github.com/sluice-dev/sluice/trafficrouting"
 )
 
@@ -35,6 +36,7 @@ type observation struct {
 	run         *v1alpha1.AnalysisRun
 	target      trafficrouting.Target
 	memory      *recollection
+	alertRules  []alerts.Rule
 	// unread is why something could not be read that the decision had to do
 	// without.
 	unread error
@@ -67,6 +69,7 @@ func (r *Reconciler) observe(ctx context.Context, rollout *v1alpha1.Rollout) (*o
 		return nil, err
 	}
 	r.observeSpec(ctx, o)
+	r.observeAlerts(o)
 	return o, nil
 }
 
@@ -196,6 +199,9 @@ func (r *Reconciler) observeActions(ctx context.Context, o *observation) error {
 			CreatedAt:  a.CreationTimestamp.Time,
 			TimeToLive: timeToLive(a),
 		})
+		if err := r.observeOrigin(ctx, a, &o.Actions[len(o.Actions)-1]); err != nil {
+			return err
+		}
 	}
 	return nil
 }

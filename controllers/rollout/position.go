@@ -48,6 +48,12 @@ func positionOf(s *v1alpha1.RolloutStatus) plan.Position {
 			p.After.BakedAt = &at
 		}
 	}
+	if s.Pause != nil {
+		p.Pause = &plan.Pause{Reason: s.Pause.Reason, Message: s.Pause.Message, At: s.Pause.At.Time}
+	}
+	if s.Alerts != nil {
+		p.AlertBaseline = &plan.AlertBaseline{Attempt: s.Alerts.Attempt, Since: s.Alerts.Since.Time, Firing: s.Alerts.FiringBefore}
+	}
 	for _, d := range s.Draining {
 		p.Draining[d.Revision] = d.Since.Time
 	}
@@ -80,6 +86,7 @@ func writePosition(s *v1alpha1.RolloutStatus, p plan.Position) {
 			Previous: a.Previous, Proven: a.Proven, PromotedAt: micro(a.PromotedAt), BakedAt: microPointer(a.BakedAt),
 		}
 	}
+	writeAlertPosition(s, &p)
 	for revision, since := range p.Draining {
 		s.Draining = append(s.Draining, v1alpha1.DrainStatus{Revision: revision, Since: micro(since)})
 	}

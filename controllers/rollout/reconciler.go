@@ -39,6 +39,10 @@ type Reconciler struct {
 	unwritten *handover.Newest[handover.Unwritten]
 	// unsettled returns until when proxies may be behind the routing, or zero.
 	unsettled func() time.Time
+	// alerts tells which alerts fire, and breaker how many releases they may abort;
+	// either may be nil.
+	alerts  AlertWatch
+	breaker AlertBreaker
 }
 
 // Reconcile implements reconcile.Reconciler.
@@ -64,6 +68,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	decided := plan.Decide(seen.Observed)
+	r.settleAlerts(seen, &decided)
 	if err := r.apply(ctx, seen, &decided); err != nil {
 		if errors.Is(err, errGone) {
 			return ctrl.Result{}, nil

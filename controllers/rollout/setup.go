@@ -72,6 +72,10 @@ type Options struct {
 	// Unsettled returns until when proxies may be behind whatever the routing says, or
 	// zero.
 	Unsettled func() time.Time
+	// Alerts tells which alerts fire, or is nil.
+	Alerts AlertWatch
+	// Breaker bounds how many releases alerts abort without a person, or is nil.
+	Breaker AlertBreaker
 	// Concurrency is the number of Rollouts that are reconciled at a time.
 	Concurrency int
 }
@@ -96,6 +100,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		runs:      o.Runs,
 		unwritten: o.Unwritten,
 		unsettled: o.Unsettled,
+		alerts:    o.Alerts,
+		breaker:   o.Breaker,
 	}
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named("rollout").
@@ -111,6 +117,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 			})
 			return nil
 		})).
+		WatchesRawSource(r.alertSource()).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: o.Concurrency,
 			EnableWarmup:            ptr.To(true),

@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/controllers/rollout/plan"
 	"github.com/sluice-dev/sluice/controllers/rollout/resources"
+	"github.com/sluice-dev/sluice/internal/alerts"
 )
 
 // Values that the schema fills in, for objects that were stored without them.
@@ -75,13 +76,14 @@ func (r *Reconciler) checkSpec(ctx context.Context, o *observation) *plan.Proble
 	invalid := func(format string, args ...any) *plan.Problem {
 		return &plan.Problem{Reason: v1alpha1.ReasonInvalidSpec, Message: fmt.Sprintf(format, args...)}
 	}
+	checked := o.memory.check(o.rollout)
+	o.takeAlertRules(checked.alertRules) // first: an alert aborts whatever else is wrong
 	if len(o.Spec.Steps) == 0 {
 		return invalid("strategy.canary.steps is empty: write at least one step")
 	}
 	if name := repeatedStep(o.Spec.Steps); name != "" {
 		return invalid("two steps are named %s, one of them by its position: give them different names", name)
 	}
-	checked := o.memory.check(o.rollout)
 	if checked.parsed {
 		o.template = checked.template
 		o.Spec.Revision = revisionOf(o)
@@ -98,12 +100,15 @@ type checkedSpec struct {
 	template   resources.Template
 	parsed     bool   // template is there
 	problem    string // for the user
+	alertRules []alerts.Rule
 }
 
 // checkParts reads the parts of a spec that take time to read. It depends on the
 // spec alone.
 func checkParts(rollout *v1alpha1.Rollout) *checkedSpec {
 	spec, c := &rollout.Spec, &checkedSpec{generation: rollout.Generation}
+	var alertErr error
+	c.alertRules, alertErr = alerts.ParseRules(spec.Alerts)
 	template, err := resources.ParseTemplate(spec.Workload)
 	if err != nil {
 		c.problem = err.Error()
@@ -120,6 +125,9 @@ func checkParts(rollout *v1alpha1.Rollout) *checkedSpec {
 		if err := analysis.ValidateMetrics(spec.Analysis.Metrics); err != nil {
 			c.problem = "analysis: " + err.Error()
 		}
+	}
+	if alertErr != nil && c.problem == "" {
+		c.problem = "alerts: " + alertErr.Error()
 	}
 	return c
 }
@@ -188,7 +196,8 @@ func (r *Reconciler) checkTemplate(ctx context.Context, o *observation) *plan.Pr
 // abortDue reports whether the decision is going to abort a release.
 func abortDue(o *observation) bool {
 	return o.Analysis.Abort || slices.ContainsFunc(o.Actions, func(a plan.Action) bool {
-		return a.Type == v1alpha1.ActionAbort && a.Revision == o.Position.Canary && o.Position.Abort == nil
+		return a.Type == v1alpha1.ActionAbort && a.Revision == o.Position.Canary && o.Position.Abort == nil &&
+			(a.Alert == nil || !a.Alert.DryRun && !o.Now.Before(a.Alert.NotBefore))
 	})
 }
 
