@@ -106,6 +106,45 @@ func TestOperatorIsHardened(t *testing.T) {
 	}
 }
 
+// TestAlertsInstallIsAccepted asks the API server about what the alert receiver adds,
+// and holds that the operator's pods stay as hardened with it.
+func TestAlertsInstallIsAccepted(t *testing.T) {
+	ctx, c := context.Background(), connect(t)
+	all := build(t, "alerts")
+	for _, name := range []string{"Service", "ClusterRole", "ClusterRoleBinding"} {
+		if err := c.Create(ctx, withoutNamespace(find(t, all, name, "sluice-alerts")), client.DryRunAll); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	template := into[appsv1.Deployment](t, find(t, all, "Deployment", "sluice")).Spec.Template
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: "alerts-restricted", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"},
+	}}
+	if err := c.Create(ctx, namespace); err != nil {
+		t.Fatal(err)
+	}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "operator", Namespace: namespace.Name}, Spec: template.Spec}
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: pod.Spec.ServiceAccountName, Namespace: namespace.Name}}
+	if err := c.Create(ctx, account); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Create(ctx, pod, client.DryRunAll); err != nil {
+		t.Errorf("the operator's pod is refused: %v", err)
+	}
+	if container := template.Spec.Containers[0]; len(container.VolumeMounts) != 1 || !container.VolumeMounts[0].ReadOnly {
+		t.Errorf("mounts %v", container.VolumeMounts)
+	}
+}
+
+// withoutNamespace puts what has a namespace into one that exists.
+func withoutNamespace(u *unstructured.Unstructured) *unstructured.Unstructured {
+	u = u.DeepCopy()
+	if u.GetNamespace() != "" {
+		u.SetNamespace("default")
+	}
+	return u
+}
+
 // TestSamplesAreAccepted asks the API server about every sample.
 func TestSamplesAreAccepted(t *testing.T) {
 	ctx, c := context.Background(), connect(t)
@@ -118,7 +157,7 @@ func TestSamplesAreAccepted(t *testing.T) {
 			t.Errorf("%s %s: %v", u.GetKind(), u.GetName(), err)
 		}
 	}
-	for kind, want := range map[string]int{"Rollout": 3, "VirtualService": 2, "DestinationRule": 1, "HTTPRoute": 1, "MetricProvider": 1, "RolloutAction": 5} {
+	for kind, want := range map[string]int{"Rollout": 4, "VirtualService": 3, "DestinationRule": 1, "HTTPRoute": 1, "MetricProvider": 1, "RolloutAction": 6} {
 		if seen[kind] != want {
 			t.Errorf("samples have %d objects of kind %s, want %d", seen[kind], kind, want)
 		}

@@ -25,6 +25,14 @@ func TestPermissions(t *testing.T) {
 			text.WriteString(describe(t, folder, u))
 		}
 	}
+	for _, u := range build(t, "alerts") {
+		if u.GetName() == "sluice-alerts" { // the rest is that of default
+			text.WriteString(describe(t, "alerts", u))
+		}
+	}
+	for _, u := range read(t, filepath.Join("samples", "alerts", "sender.yaml")) {
+		text.WriteString(describe(t, "samples", u))
+	}
 	for _, u := range read(t, filepath.Join("samples", "metricprovider.yaml")) {
 		text.WriteString(describe(t, "samples", u))
 	}
@@ -95,7 +103,7 @@ func ruleLines(rules []rbacv1.PolicyRule) []string {
 
 // TestNoDangerousPermission holds what no golden file may ever come to say.
 func TestNoDangerousPermission(t *testing.T) {
-	for _, folder := range []string{"default", "namespaced"} {
+	for _, folder := range []string{"default", "namespaced", "alerts"} {
 		for _, u := range build(t, folder) {
 			if u.GetKind() != "ClusterRole" && u.GetKind() != "Role" {
 				continue

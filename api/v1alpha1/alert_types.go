@@ -6,6 +6,8 @@ import (
 
 // AlertRule says which alerts concern the releases of a Rollout, and what they do
 // to one. An alert that began before the release did never ends or pauses it.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.during) || !has(self.during.afterPromotion) || self.action == 'Abort'",message="during.afterPromotion needs action Abort: after its promotion there is nothing to pause or to hold"
 type AlertRule struct {
 	// name tells the rule apart in actions, events and metrics.
 	// +required
@@ -28,9 +30,10 @@ type AlertRule struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(m, m.matches('^\\\\s*[a-zA-Z_:][a-zA-Z0-9_:]*\\\\s*(=~|!=|!~|=)'))",message="a matcher is a label name, one of =, !=, =~ and !~, and a value, such as severity=\"page\""
 	Matchers []string `json:"matchers"`
 
-	// action is what the alert does to the release in progress. Abort (default):
-	// traffic goes back to stable. Pause: the release does not advance until
-	// somebody promotes it. Hold: it does not advance while the alert fires.
+	// action is what the alert does to the release. Abort (default): traffic goes back
+	// to stable, or after the promotion to the previous revision. Pause: the release
+	// does not advance until somebody promotes it. Hold: it does not advance while the
+	// alert fires.
 	// +optional
 	// +kubebuilder:default=Abort
 	Action AlertAction `json:"action,omitempty"`
@@ -69,8 +72,9 @@ type AlertRule struct {
 	// +kubebuilder:validation:Pattern=`^[a-zA-Z_][a-zA-Z0-9_]*$`
 	NamespaceLabel string `json:"namespaceLabel,omitempty"`
 
-	// during limits when the rule is in force. Without it, it is from the start of
-	// a release to its end.
+	// during limits when the rule is in force. Without it, it is from the start of a
+	// release to its promotion and, if it aborts, for as long after that as
+	// spec.afterPromotion.bake says.
 	// +optional
 	During *AlertWindow `json:"during,omitempty"`
 
@@ -101,11 +105,11 @@ type AlertWindow struct {
 	// +kubebuilder:validation:items:MaxLength=63
 	Steps []string `json:"steps,omitempty"`
 
-	// afterPromotion is for how long from the final move of all traffic on the rule
-	// is in force, whatever steps says, while the release is in progress. At most
-	// 168h.
+	// afterPromotion is for how long after its promotion the alert may take a revision
+	// back. Only an Abort does so, and only while spec.afterPromotion keeps the previous
+	// revision's pods, so that it can be no longer than that. Default 0s.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('168h')",message="afterPromotion must be between 0s and 168h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('168h')",message="during.afterPromotion must be between 0s and 168h"
 	AfterPromotion *metav1.Duration `json:"afterPromotion,omitempty"`
 }
 

@@ -69,7 +69,7 @@ var rolloutCases = append([]fieldCase{
 		refusing(repeat("a", 64), tooLong(63)).refusing("", dnsLabel).
 		accepting("a", "a-1", "step-one", "promotion-1").
 		refusing("Smoke", dnsLabel).refusing("smoke-", dnsLabel).refusing("smoke test", dnsLabel).
-		refusing("promotion", "the name promotion stands for the final move of all traffic").
+		refusing("promotion", "the name promotion stands for the final move of all traffic, and after-promotion for the watch that follows").
 		refusing("step-2", "names such as step-1 stand for steps without a name"),
 	number(rollout, steps+".0.weight", 0, 100).required(),
 	span(rollout, steps+".0.bake", 0, 168*time.Hour, "bake must be between 0s and 168h"),
@@ -128,11 +128,12 @@ var rolloutCases = append([]fieldCase{
 		nil, map[string]any{"bake": "1m"}, map[string]any{"keepPrevious": "1m"}, map[string]any{"bake": "1m", "keepPrevious": "1m"},
 	}}.
 		refusing(map[string]any{}, "at least one of bake and keepPrevious must be set").
-		refusing(map[string]any{"bake": "2m", "keepPrevious": "1m"}, "keepPrevious must not be shorter than bake: a rollback needs the previous revision's pods"),
+		refusing(map[string]any{"bake": "2m", "keepPrevious": "1m"}, "keepPrevious must not be shorter than bake: a rollback needs the previous revision's pods").
+		with(change{"spec.alerts.0.during", nil}),
 	span(rollout, "spec.afterPromotion.bake", 0, 168*time.Hour, "bake must be between 0s and 168h").
 		with(change{"spec.afterPromotion.keepPrevious", "168h"}),
 	span(rollout, "spec.afterPromotion.keepPrevious", 0, 168*time.Hour, "keepPrevious must be between 0s and 168h").
-		with(change{"spec.afterPromotion.bake", "0s"}),
+		with(change{"spec.afterPromotion.bake", "0s"}).with(change{"spec.alerts.0.during", nil}),
 	fieldCase{kind: rollout, path: "spec.paused", accept: []any{true, false, nil}}.
 		refusing("yes", "must be of type boolean"),
 	span(rollout, "spec.progressDeadline", time.Second, 24*time.Hour, "progressDeadline must be between 1s and 24h"),

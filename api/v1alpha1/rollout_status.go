@@ -61,8 +61,8 @@ type RolloutStatus struct {
 	// +optional
 	Pause *PauseStatus `json:"pause,omitempty"`
 
-	// alerts tells which alerts are not the canary's doing. Absent without a release
-	// in progress, or without alert rules.
+	// alerts tells which alerts are not the canary's doing. Absent without alert rules,
+	// and without a release that is in progress or watched after its promotion.
 	// +optional
 	Alerts *AlertsStatus `json:"alerts,omitempty"`
 

@@ -43,6 +43,8 @@ type RolloutList struct {
 }
 
 // RolloutSpec is what the user wants.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.alerts) || self.alerts.all(a, !has(a.during) || !has(a.during.afterPromotion) || duration(a.during.afterPromotion) == duration('0s') || has(self.afterPromotion) && duration(has(self.afterPromotion.keepPrevious) ? self.afterPromotion.keepPrevious : self.afterPromotion.bake) >= duration(a.during.afterPromotion))",message="an alert's during.afterPromotion must not be longer than afterPromotion keeps the previous revision: set afterPromotion.keepPrevious"
 type RolloutSpec struct {
 	// replicas is the number of pods that carry all of the service's traffic.
 	// Default 1. A HorizontalPodAutoscaler may own it through the scale
@@ -207,7 +209,7 @@ type CanaryStrategy struct {
 //
 // +kubebuilder:validation:XValidation:rule="self.weight == 0 || !has(self.scale) || !has(self.scale.replicas) || self.scale.replicas > 0",message="a step with weight needs at least one canary pod"
 // +kubebuilder:validation:XValidation:rule="self.weight == 0 || !has(self.scale) || !has(self.scale.percent) || self.scale.percent > 0",message="a step with weight needs at least one canary pod"
-// +kubebuilder:validation:XValidation:rule="!has(self.name) || self.name != 'promotion'",message="the name promotion stands for the final move of all traffic"
+// +kubebuilder:validation:XValidation:rule="!has(self.name) || self.name != 'promotion' && self.name != 'after-promotion'",message="the name promotion stands for the final move of all traffic, and after-promotion for the watch that follows"
 type Step struct {
 	// name tells the step apart in status, events and commands. Default
 	// "step-<n>", n from 1. Names of that form cannot be chosen, nor can

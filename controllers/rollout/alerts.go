@@ -35,7 +35,7 @@ type AlertBreaker interface {
 // alertSeconds is exported with the other metrics of alerts by name.
 var alertSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{
 	Name:    "sluice_alerts_reaction_seconds",
-	Help:    "Time from learning of an alert that aborts a release, or from when it had lasted for long enough, to its weight being written as 0.",
+	Help:    "Time from learning of an alert that ends a release, or from when it had lasted for long enough, to its weight being written as 0.",
 	Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 })
 
@@ -121,7 +121,9 @@ func writeAlertPosition(s *v1alpha1.RolloutStatus, p *plan.Position) {
 // measureAlert exports how long it took to take the traffic back for an alert.
 func (r *Reconciler) measureAlert(o *observation, p *plan.Plan, weight int32) {
 	for i := range p.Transitions {
-		if t := &p.Transitions[i]; t.Type == v1alpha1.TransitionAborted && t.Reason == v1alpha1.ReasonAlertFiring {
+		t := &p.Transitions[i]
+		ended := t.Type == v1alpha1.TransitionAborted || t.Type == v1alpha1.TransitionRolledBack
+		if ended && t.Reason == v1alpha1.ReasonAlertFiring {
 			o.memory.alerted = dueAt(o, p)
 		}
 	}

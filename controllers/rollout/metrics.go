@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -48,6 +49,24 @@ func registerMetrics(registry prometheus.Registerer) error {
 	return nil
 }
 
+// canaryShare is the percentage of requests that the canary gets, the aborted one too:
+// one that was taken back after its promotion has the stable destination at first.
+func canaryShare(o *observation, p *plan.Plan) int32 {
+	state := o.Routing.State
+	stable, canary, weight := state.Stable, state.Canary, state.MaxWeight
+	if p.Split != nil {
+		stable, canary, weight = cmp.Or(p.Split.Stable, stable), cmp.Or(p.Split.Canary, canary), p.Split.Weight
+	}
+	share := int32(0)
+	if p.Position.Canary != "" && p.Position.Canary == canary {
+		share = weight
+	}
+	if p.Position.Canary != "" && p.Position.Canary == stable {
+		share += 100 - weight
+	}
+	return share
+}
+
 // measure exports what a reconcile saw and took.
 func (r *Reconciler) measure(o *observation, p *plan.Plan, started time.Time) {
 	took := r.clock.Since(started).Seconds()
@@ -61,13 +80,7 @@ func (r *Reconciler) measure(o *observation, p *plan.Plan, started time.Time) {
 	if p.Position.Step != nil {
 		step = float64(p.Position.Step.Index)
 	}
-	canary, weight := o.Routing.State.Canary, o.Routing.State.MaxWeight
-	if p.Split != nil {
-		canary, weight = p.Split.Canary, p.Split.Weight
-	}
-	if p.Position.Canary == "" || p.Position.Canary != canary {
-		weight = 0 // What the canary's destination gets is another revision's.
-	}
+	weight := canaryShare(o, p)
 	r.measureAlert(o, p, weight)
 	if o.Routing.Known {
 		weightGauge.WithLabelValues(name.Namespace, name.Name).Set(float64(weight))

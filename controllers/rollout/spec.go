@@ -108,7 +108,7 @@ type checkedSpec struct {
 func checkParts(rollout *v1alpha1.Rollout) *checkedSpec {
 	spec, c := &rollout.Spec, &checkedSpec{generation: rollout.Generation}
 	var alertErr error
-	c.alertRules, alertErr = alerts.ParseRules(spec.Alerts)
+	c.alertRules, alertErr = alerts.ParseRules(spec)
 	template, err := resources.ParseTemplate(spec.Workload)
 	if err != nil {
 		c.problem = err.Error()
@@ -193,10 +193,17 @@ func (r *Reconciler) checkTemplate(ctx context.Context, o *observation) *plan.Pr
 	}
 }
 
-// abortDue reports whether the decision is going to abort a release.
+// abortDue reports whether the decision is going to abort a release, or to take one
+// back after its promotion.
 func abortDue(o *observation) bool {
+	p := &o.Position
+	revision := p.Canary
+	if p.After != nil && revision == "" {
+		revision = p.Stable
+	}
 	return o.Analysis.Abort || slices.ContainsFunc(o.Actions, func(a plan.Action) bool {
-		return a.Type == v1alpha1.ActionAbort && a.Revision == o.Position.Canary && o.Position.Abort == nil &&
+		ends := a.Type == v1alpha1.ActionAbort || a.Type == v1alpha1.ActionRollback
+		return ends && a.Revision == revision && p.Abort == nil &&
 			(a.Alert == nil || !a.Alert.DryRun && !o.Now.Before(a.Alert.NotBefore))
 	})
 }

@@ -13,6 +13,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -120,25 +121,40 @@ func overlap(confirmed, ours []string) bool {
 	return false
 }
 
-// mayCommand reports whether somebody may create RolloutActions in a namespace: what
-// they cannot do by themselves, they cannot do by an alert.
-func (g *gate) mayCommand(ctx context.Context, id identity, namespace string) (bool, error) {
-	key := fmt.Sprintf("%q %q %q %q", id.user, id.groups, id.extra, namespace)
+// mayCommand reports whether somebody may give a Rollout a command: create
+// RolloutActions in its namespace, and do what it says to that Rollout, which is a verb
+// of its own. What they cannot do by themselves, they cannot do by an alert.
+func (g *gate) mayCommand(ctx context.Context, id identity, to types.NamespacedName, action v1alpha1.ActionType) (bool, error) {
+	rollouts := authorizationv1.ResourceAttributes{
+		Namespace: to.Namespace, Verb: strings.ToLower(string(action)),
+		Group: v1alpha1.GroupVersion.Group, Version: v1alpha1.GroupVersion.Version, Resource: "rollouts",
+	}
+	actions := rollouts
+	actions.Verb, actions.Resource = "create", "rolloutactions"
+	if allowed, err := g.may(ctx, id, actions); err != nil || !allowed {
+		return false, err
+	}
+	if allowed, err := g.may(ctx, id, rollouts); err != nil || allowed {
+		return allowed, err // for all of the namespace: one answer serves them all
+	}
+	rollouts.Name = to.Name
+	return g.may(ctx, id, rollouts)
+}
+
+// may asks the API server, or remembers what it said a moment ago.
+func (g *gate) may(ctx context.Context, id identity, what authorizationv1.ResourceAttributes) (bool, error) {
+	key := fmt.Sprintf("%q %q %q %q", id.user, id.groups, id.extra, what)
 	if allowed, ok := recall(g, g.allowed, key); ok {
 		return allowed, nil
 	}
 	review := &authorizationv1.LocalSubjectAccessReview{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace},
+		ObjectMeta: metav1.ObjectMeta{Namespace: what.Namespace},
 		Spec: authorizationv1.SubjectAccessReviewSpec{
-			User: id.user, Groups: id.groups, Extra: id.extra,
-			ResourceAttributes: &authorizationv1.ResourceAttributes{
-				Namespace: namespace, Verb: "create",
-				Group: v1alpha1.GroupVersion.Group, Version: v1alpha1.GroupVersion.Version, Resource: "rolloutactions",
-			},
+			User: id.user, Groups: id.groups, Extra: id.extra, ResourceAttributes: &what,
 		},
 	}
 	if err := g.client.Create(ctx, review, client.DisableReadYourWritesConsistency); err != nil {
-		return false, fmt.Errorf("asking what %s may do in namespace %s: %w", id.user, namespace, err)
+		return false, fmt.Errorf("asking what %s may do in namespace %s: %w", id.user, what.Namespace, err)
 	}
 	allowed := review.Status.Allowed && !review.Status.Denied
 	remember(g, g.allowed, key, allowed)

@@ -8,17 +8,20 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/controllers/rollout/plan"
 )
 
 // clockSkew is how far ahead of ours another clock may be.
 const clockSkew = time.Minute
 
-// Target is a release in progress, as far as alerts go by it.
+// Target is a release that alerts may end, as far as they go by it: one in progress,
+// or one that was promoted while the revision before is kept ready to return.
 type Target struct {
 	Rollout types.NamespacedName
 	UID     types.UID
 	// Canary is being released over Stable, in a step that was entered then and that
-	// has had its weight since InForce; zero for not yet.
+	// has had its weight since InForce; zero for not yet. After its promotion they are
+	// what was the canary and what was stable.
 	Canary, Stable string
 	Step           string
 	Weight         int32
@@ -29,27 +32,41 @@ type Target struct {
 	FiringBefore []string
 }
 
-// TargetOf returns the release of a Rollout that is in progress, if one is.
+// TargetOf returns the release of a Rollout that alerts may end, if there is one.
 func TargetOf(r *v1alpha1.Rollout) (Target, bool) {
 	s := &r.Status
-	if s.Canary == nil || s.Step == nil || s.Abort != nil || r.DeletionTimestamp != nil {
+	t := Target{Rollout: types.NamespacedName{Namespace: r.Namespace, Name: r.Name}, UID: r.UID}
+	switch {
+	case r.DeletionTimestamp != nil || s.Abort != nil:
+		return Target{}, false
+	case s.Canary != nil && s.Step != nil:
+		t.inStep(s)
+	case s.Canary == nil && s.Stable != nil && s.AfterPromotion != nil:
+		t.afterPromotion(s)
+	default:
 		return Target{}, false
 	}
-	t := Target{
-		Rollout: types.NamespacedName{Namespace: r.Namespace, Name: r.Name}, UID: r.UID,
-		Canary: s.Canary.Revision, Step: s.Step.Name, Weight: s.Step.Weight,
-		Entered: s.Step.EnteredAt.Time, Since: s.Step.EnteredAt.Time,
+	if s.Alerts != nil && s.Alerts.Attempt == s.Attempt {
+		t.Since, t.FiringBefore = s.Alerts.Since.Time, s.Alerts.FiringBefore
 	}
+	return t, true
+}
+
+func (t *Target) inStep(s *v1alpha1.RolloutStatus) {
+	t.Canary, t.Step, t.Weight = s.Canary.Revision, s.Step.Name, s.Step.Weight
+	t.Entered, t.Since = s.Step.EnteredAt.Time, s.Step.EnteredAt.Time
 	if s.Stable != nil {
 		t.Stable = s.Stable.Revision
 	}
 	if s.Step.InForceSince != nil {
 		t.InForce = s.Step.InForceSince.Time
 	}
-	if s.Alerts != nil && s.Alerts.Attempt == s.Attempt {
-		t.Since, t.FiringBefore = s.Alerts.Since.Time, s.Alerts.FiringBefore
-	}
-	return t, true
+}
+
+func (t *Target) afterPromotion(s *v1alpha1.RolloutStatus) {
+	promoted := s.AfterPromotion.PromotedAt.Time
+	t.Canary, t.Stable, t.Step, t.Weight = s.Stable.Revision, s.AfterPromotion.Previous, v1alpha1.AfterPromotionStep, 100
+	t.Entered, t.Since, t.InForce = promoted, promoted, promoted
 }
 
 // Effect is what an alert means for a release.
@@ -109,7 +126,7 @@ func effect(rule *Rule, t *Target, a *Alert, now time.Time) (Effect, string) {
 	holds := rule.Action == v1alpha1.AlertActionHold
 	switch {
 	case !rule.InForce(t.Step, t.Entered, now):
-		return EffectNone, fmt.Sprintf("the rule is not in force in step %s", t.Step)
+		return EffectNone, "the rule is not in force " + plan.Where(t.Step)
 	case a.StartsAt.After(now.Add(clockSkew)):
 		return EffectNone, "the alert claims to begin in the future"
 	case revision == "" && !service:

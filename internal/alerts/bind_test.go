@@ -93,7 +93,7 @@ func TestBind(t *testing.T) {
 		"pause":                                   {"pause", []Alert{canary}, nil, act},
 	} {
 		t.Run(name, func(t *testing.T) {
-			rules, err := ParseRules(specs(tc.rule))
+			rules, err := ParseRules(&v1alpha1.RolloutSpec{Alerts: specs(tc.rule)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -117,7 +117,7 @@ func TestBind(t *testing.T) {
 
 // TestForCountsFromTheStart holds that an alert that flaps begins anew each time.
 func TestForCountsFromTheStart(t *testing.T) {
-	rules, err := ParseRules(specs("lasting"))
+	rules, err := ParseRules(&v1alpha1.RolloutSpec{Alerts: specs("lasting")})
 	if err != nil {
 		t.Fatal(err)
 	}

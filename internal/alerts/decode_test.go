@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluice-dev/sluice/api/v1alpha1"
 )
 
 var noon = time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC)
@@ -98,7 +100,7 @@ func FuzzDecode(f *testing.F) {
 		if err == nil {
 			n.alerts = append(n.alerts, list...)
 		}
-		rules, err := ParseRules(specs("abort"))
+		rules, err := ParseRules(&v1alpha1.RolloutSpec{Alerts: specs("abort")})
 		if err != nil {
 			t.Fatal(err)
 		}

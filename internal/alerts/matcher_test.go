@@ -3,6 +3,7 @@ package alerts
 import (
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -78,11 +79,11 @@ func TestMatcherErrors(t *testing.T) {
 }
 
 func TestParseRules(t *testing.T) {
-	rules, err := ParseRules([]v1alpha1.AlertRule{
+	rules, err := ParseRules(&v1alpha1.RolloutSpec{Alerts: []v1alpha1.AlertRule{
 		{Name: "good", Matchers: []string{"a=b"}, For: &metav1.Duration{Duration: 5}},
 		{Name: "every", Matchers: []string{`a!="b"`, `c=~".*"`}},
 		{Name: "broken", Matchers: []string{`a=~"("`}},
-	})
+	}})
 	if len(rules) != 1 || rules[0].Name != "good" || rules[0].Action != v1alpha1.AlertActionAbort ||
 		rules[0].scope != v1alpha1.AlertScopeCanary || !rules[0].HoldUnknown || rules[0].forAtLeast != 5 {
 		t.Errorf("usable: %+v", rules)
@@ -90,6 +91,31 @@ func TestParseRules(t *testing.T) {
 	for _, want := range []string{"rule every: matchers select every alert", "rule broken: matcher"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)
+		}
+	}
+}
+
+// TestRulesAfterPromotion asks for how long after a promotion rules are in force.
+func TestRulesAfterPromotion(t *testing.T) {
+	long := func(d time.Duration) *metav1.Duration { return &metav1.Duration{Duration: d} }
+	watch := &v1alpha1.AfterPromotion{Bake: long(10 * time.Minute), KeepPrevious: long(time.Hour)}
+	for name, tc := range map[string]struct {
+		rule  v1alpha1.AlertRule
+		watch *v1alpha1.AfterPromotion
+		want  time.Duration
+	}{
+		"as long as the metrics": {watch: watch, want: 10 * time.Minute},
+		"not without a bake":     {watch: &v1alpha1.AfterPromotion{KeepPrevious: long(time.Hour)}},
+		"not without a watch":    {},
+		"as long as it says":     {rule: v1alpha1.AlertRule{During: &v1alpha1.AlertWindow{AfterPromotion: long(time.Hour)}}, watch: watch, want: time.Hour},
+		"not if it names steps":  {rule: v1alpha1.AlertRule{During: &v1alpha1.AlertWindow{Steps: []string{"half"}}}, watch: watch},
+		"not to pause":           {rule: v1alpha1.AlertRule{Action: v1alpha1.AlertActionPause}, watch: watch},
+		"not to hold":            {rule: v1alpha1.AlertRule{Action: v1alpha1.AlertActionHold}, watch: watch},
+	} {
+		tc.rule.Name, tc.rule.Matchers = "r", []string{"a=b"}
+		rules, err := ParseRules(&v1alpha1.RolloutSpec{Alerts: []v1alpha1.AlertRule{tc.rule}, AfterPromotion: tc.watch})
+		if err != nil || rules[0].AfterPromotion != tc.want {
+			t.Errorf("%s: %s, %v", name, rules[0].AfterPromotion, err)
 		}
 	}
 }

@@ -308,7 +308,7 @@ func (w *Watch) tell(ctx context.Context) error {
 		if len(rollout.Spec.Alerts) == 0 {
 			continue
 		}
-		rules, _ := ParseRules(rollout.Spec.Alerts)
+		rules, _ := ParseRules(&rollout.Spec)
 		if _, releasing := TargetOf(rollout); !releasing {
 			continue
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -166,7 +167,7 @@ func (rc *Receiver) take(ctx context.Context, id identity, n notification) error
 	var errs []error
 	for i := range matches {
 		m := &matches[i]
-		allowed, err := rc.gate.mayCommand(ctx, id, m.target.Rollout.Namespace)
+		allowed, err := rc.gate.mayCommand(ctx, id, m.target.Rollout, v1alpha1.ActionType(m.Rule.Action))
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -174,8 +175,8 @@ func (rc *Receiver) take(ctx context.Context, id identity, n notification) error
 		if !allowed {
 			denied++
 			recorded.WithLabelValues(string(m.Rule.Action), "forbidden").Inc()
-			rc.log.Info("An alert's sender may not create RolloutActions in the namespace of a Rollout",
-				"sender", id.user, "rollout", m.target.Rollout, "rule", m.Rule.Name)
+			rc.log.Info("An alert's sender may not command a Rollout",
+				"sender", id.user, "rollout", m.target.Rollout, "rule", m.Rule.Name, "action", m.Rule.Action)
 			continue
 		}
 		errs = append(errs, rc.recorder.record(ctx, m, "alert receiver for "+id.user, counts[m.Alert.Fingerprint]))
@@ -184,7 +185,7 @@ func (rc *Receiver) take(ctx context.Context, id identity, n notification) error
 		return err
 	}
 	if denied > 0 && denied == len(matches) {
-		return &refusal{http.StatusForbidden, "the sender may not create RolloutActions where these alerts would act"}
+		return &refusal{http.StatusForbidden, "the sender may not command the Rollouts on which these alerts would act"}
 	}
 	return nil
 }
@@ -204,7 +205,8 @@ func (rc *Receiver) cancel(ctx context.Context, id identity, resolved []Alert) e
 		if !prints[episode(a.Spec.Alert.Fingerprint, a.Spec.Alert.StartsAt.Time)] {
 			return false
 		}
-		allowed, err := rc.gate.mayCommand(ctx, id, a.Namespace)
+		rollout := types.NamespacedName{Namespace: a.Namespace, Name: a.Spec.Rollout}
+		allowed, err := rc.gate.mayCommand(ctx, id, rollout, a.Spec.Action)
 		errs = append(errs, err)
 		return allowed
 	})

@@ -42,11 +42,18 @@ func (w *world) sender(name string, audiences []string, namespaces ...string) st
 	return request.Status.Token
 }
 
-func (w *world) allow(namespace string, subject rbacv1.Subject) {
+// allow lets somebody abort and pause Rollouts in a namespace, or those with a name.
+func (w *world) allow(namespace string, subject rbacv1.Subject, names ...string) {
+	w.t.Helper()
+	w.allowVerbs(namespace, subject, []string{"abort", "pause"}, names...)
+}
+
+func (w *world) allowVerbs(namespace string, subject rbacv1.Subject, verbs []string, names ...string) {
 	w.t.Helper()
 	meta := metav1.ObjectMeta{Namespace: namespace, Name: subject.Name}
 	w.Expect(w.direct.Create(w.ctx, &rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{
 		{APIGroups: []string{"sluice.dev"}, Resources: []string{"rolloutactions"}, Verbs: []string{"create"}},
+		{APIGroups: []string{"sluice.dev"}, Resources: []string{"rollouts"}, Verbs: verbs, ResourceNames: names},
 	}})).To(gomega.Succeed())
 	w.Expect(w.direct.Create(w.ctx, &rbacv1.RoleBinding{
 		ObjectMeta: meta, Subjects: []rbacv1.Subject{subject},
@@ -186,21 +193,72 @@ func TestReceiverRefusesStrangers(t *testing.T) {
 	w.Expect(w.actions(w.namespace)).To(gomega.HaveLen(1), "the same message, from who may send it")
 }
 
+// TestReceiverAsksForTheCommand holds that a sender needs the command as a verb on the
+// Rollout, as whoever creates a RolloutAction by hand does.
+func TestReceiverAsksForTheCommand(t *testing.T) {
+	w := newWorld(t)
+	rules := specs("abort", "pause")
+	w.release(w.namespace, "checkout", rules...)
+	w.release(w.namespace, "payment", rules...)
+	user := func(name string) rbacv1.Subject {
+		return rbacv1.Subject{Kind: "User", APIGroup: "rbac.authorization.k8s.io", Name: name}
+	}
+	w.allowVerbs(w.namespace, user("viewer"), []string{"get"})
+	w.allowVerbs(w.namespace, user("responder"), []string{"abort"})
+	w.allow(w.namespace, user("team"), "payment")
+	rc, message := w.receiver(), body(w.firing(time.Minute))
+	for _, tc := range []struct {
+		sender string
+		status int
+		want   []string
+	}{
+		{"viewer", http.StatusForbidden, nil},
+		{"responder", http.StatusOK, []string{"Abort of abort for checkout", "Abort of abort for payment"}},
+		{"team", http.StatusOK, []string{"Abort of abort for payment", "Pause of pause for payment"}},
+	} {
+		w.Expect(post(rc, "", message, byCertificate(tc.sender))).To(gomega.Equal(tc.status), tc.sender)
+		w.Expect(w.actions(w.namespace)).To(gomega.ConsistOf(tc.want), tc.sender)
+		w.Expect(w.direct.DeleteAllOf(w.ctx, &v1alpha1.RolloutAction{}, client.InNamespace(w.namespace))).To(gomega.Succeed())
+	}
+}
+
+// TestReceiverAfterPromotion holds that an alert about a revision that was promoted is
+// written down while the one before is kept, and not otherwise.
+func TestReceiverAfterPromotion(t *testing.T) {
+	w := newWorld(t)
+	token, rc := w.sender("am", []string{audience}, w.namespace), w.receiver()
+	r := w.release(w.namespace, "checkout", specs("abort", "pause", "hold")...)
+	r.Spec.AfterPromotion = &v1alpha1.AfterPromotion{Bake: &metav1.Duration{Duration: time.Hour}}
+	w.Expect(w.direct.Update(w.ctx, r)).To(gomega.Succeed())
+	promoted := metav1.NewMicroTime(w.clock.Now().Add(-5 * time.Minute))
+	r.Status.Stable, r.Status.Canary, r.Status.Step = &v1alpha1.RevisionStatus{Revision: "new"}, nil, nil
+	w.Expect(w.direct.Status().Update(w.ctx, r)).To(gomega.Succeed())
+	message := body(w.firing(7 * time.Minute))
+	w.Expect(post(rc, token, message)).To(gomega.Equal(http.StatusOK))
+	w.Expect(w.actions(w.namespace)).To(gomega.BeEmpty(), "the release is over")
+	r.Status.AfterPromotion = &v1alpha1.AfterPromotionStatus{Previous: "old", PromotedAt: promoted}
+	w.Expect(w.direct.Status().Update(w.ctx, r)).To(gomega.Succeed())
+	w.Expect(post(rc, token, message)).To(gomega.Equal(http.StatusOK))
+	w.Expect(w.actions(w.namespace)).To(gomega.ConsistOf("Abort of abort for checkout"))
+	w.Expect(w.list(w.namespace)[0].Spec.Revision).To(gomega.Equal("new"))
+}
+
+func byCertificate(name string) func(*http.Request) {
+	return func(r *http.Request) {
+		cert := &x509.Certificate{Subject: pkix.Name{CommonName: name}}
+		r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{cert}, VerifiedChains: [][]*x509.Certificate{{cert}}}
+	}
+}
+
 // TestReceiverTakesCertificates holds that a verified certificate is a user, who may
 // do what RBAC says and no more.
 func TestReceiverTakesCertificates(t *testing.T) {
 	w := newWorld(t)
 	w.release(w.namespace, "checkout", specs("abort")...)
 	rc := w.receiver()
-	as := func(name string) func(*http.Request) {
-		return func(r *http.Request) {
-			cert := &x509.Certificate{Subject: pkix.Name{CommonName: name}}
-			r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{cert}, VerifiedChains: [][]*x509.Certificate{{cert}}}
-		}
-	}
 	w.allow(w.namespace, rbacv1.Subject{Kind: "User", APIGroup: "rbac.authorization.k8s.io", Name: "mtls-am"})
-	w.Expect(post(rc, "", body(w.firing(time.Minute)), as("mtls-other"))).To(gomega.Equal(http.StatusForbidden))
-	w.Expect(post(rc, "", body(w.firing(time.Minute)), as("mtls-am"))).To(gomega.Equal(http.StatusOK))
+	w.Expect(post(rc, "", body(w.firing(time.Minute)), byCertificate("mtls-other"))).To(gomega.Equal(http.StatusForbidden))
+	w.Expect(post(rc, "", body(w.firing(time.Minute)), byCertificate("mtls-am"))).To(gomega.Equal(http.StatusOK))
 	w.Expect(w.actions(w.namespace)).To(gomega.HaveLen(1))
 }
 

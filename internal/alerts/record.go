@@ -34,7 +34,8 @@ type Recorder struct {
 	now    func() time.Time
 }
 
-// releases returns the releases in progress of Rollouts with usable alert rules.
+// releases returns the releases of Rollouts with usable alert rules that alerts may
+// still end.
 func (r *Recorder) releases(ctx context.Context) ([]release, error) {
 	var list v1alpha1.RolloutList
 	// What the workers here are writing at the moment need not be waited for.
@@ -51,13 +52,13 @@ func (r *Recorder) releases(ctx context.Context) ([]release, error) {
 		if !ok {
 			continue
 		}
-		rules, _ := ParseRules(rollout.Spec.Alerts) // What is not usable makes the Rollout Stalled.
+		rules, _ := ParseRules(&rollout.Spec) // What is not usable makes the Rollout Stalled.
 		out = append(out, release{target: target, rules: rules})
 	}
 	return out, nil
 }
 
-// release is one in progress, with its rules.
+// release is one that alerts may end, with its rules.
 type release struct {
 	target Target
 	rules  []Rule

@@ -28,17 +28,18 @@ const (
 	defaultNamespaceLabel = "destination_workload_namespace"
 )
 
-// ParseRules reads the alert rules of a spec. It returns those that are usable; the
+// ParseRules reads the alert rules of a Rollout. It returns those that are usable; the
 // error is for the user and speaks of the others.
-func ParseRules(specs []v1alpha1.AlertRule) ([]Rule, error) {
+func ParseRules(spec *v1alpha1.RolloutSpec) ([]Rule, error) {
 	var rules []Rule
 	var errs []error
-	for i := range specs {
-		rule, err := parseRule(&specs[i])
+	for i := range spec.Alerts {
+		rule, err := parseRule(&spec.Alerts[i])
 		if err != nil {
-			errs = append(errs, fmt.Errorf("rule %s: %w", specs[i].Name, err))
+			errs = append(errs, fmt.Errorf("rule %s: %w", spec.Alerts[i].Name, err))
 			continue
 		}
+		rule.AfterPromotion = afterPromotion(&spec.Alerts[i], spec.AfterPromotion)
 		rules = append(rules, rule)
 	}
 	return rules, errors.Join(errs...)
@@ -59,10 +60,6 @@ func parseRule(spec *v1alpha1.AlertRule) (Rule, error) {
 	}
 	if spec.During != nil {
 		r.Steps = spec.During.Steps
-		if spec.During.AfterPromotion != nil {
-			after := spec.During.AfterPromotion.Duration
-			r.AfterPromotion = &after
-		}
 	}
 	selective := false
 	for _, text := range spec.Matchers {
@@ -77,6 +74,19 @@ func parseRule(spec *v1alpha1.AlertRule) (Rule, error) {
 		return Rule{}, errors.New("matchers select every alert: at least one must not match an empty value")
 	}
 	return r, nil
+}
+
+// afterPromotion is for how long after its promotion the rule may take a revision back:
+// what it says, or else for as long as metrics could, if it is in force in all steps.
+func afterPromotion(rule *v1alpha1.AlertRule, watch *v1alpha1.AfterPromotion) time.Duration {
+	switch {
+	case watch == nil || orElse(rule.Action, v1alpha1.AlertActionAbort) != v1alpha1.AlertActionAbort:
+		return 0
+	case rule.During == nil:
+		return durationOf(watch.Bake)
+	default:
+		return durationOf(rule.During.AfterPromotion)
+	}
 }
 
 func orElse[T ~string](value, otherwise T) T {

@@ -38,7 +38,7 @@ func (w *world) watch(pushed bool, sources ...Source) *Watch {
 
 func (w *world) see(watch *Watch, r *v1alpha1.Rollout) (unknown string, holding int) {
 	w.t.Helper()
-	rules, err := ParseRules(r.Spec.Alerts)
+	rules, err := ParseRules(&r.Spec)
 	w.Expect(err).NotTo(gomega.HaveOccurred())
 	known := watch.See(r, rules)
 	return known.Unknown, len(known.Holding)
@@ -172,7 +172,7 @@ func TestBaselineIsSeenBeforeARelease(t *testing.T) {
 	alert := w.firing(time.Minute, "destination_canonical_revision=whatever")
 	watch := w.watch(true, &fakeSource{name: "fake", exact: true, alerts: []Alert{alert, w.firing(0, "severity=info")}})
 	watch.poll(w.ctx)
-	rules, err := ParseRules(r.Spec.Alerts)
+	rules, err := ParseRules(&r.Spec)
 	w.Expect(err).NotTo(gomega.HaveOccurred())
 	w.Expect(watch.See(r, rules).Firing).To(gomega.HaveEach(alert.Fingerprint))
 }
@@ -187,7 +187,7 @@ func TestHoldLasts(t *testing.T) {
 	alert := w.firing(20 * time.Second)
 	watch := w.watch(true, &fakeSource{name: "fake", exact: true, alerts: []Alert{alert}})
 	watch.poll(w.ctx)
-	rules, err := ParseRules(r.Spec.Alerts)
+	rules, err := ParseRules(&r.Spec)
 	w.Expect(err).NotTo(gomega.HaveOccurred())
 	known := watch.See(r, rules)
 	w.Expect(known.Holding).To(gomega.BeEmpty())

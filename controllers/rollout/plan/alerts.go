@@ -16,9 +16,9 @@ type AlertRule struct {
 	Action v1alpha1.AlertAction
 	// Steps in which it is in force; nil for all.
 	Steps []string
-	// AfterPromotion is for how long from the final move on it is in force, whatever
-	// Steps says; nil for what Steps says.
-	AfterPromotion *time.Duration
+	// AfterPromotion is for how long after its promotion the rule may take a revision
+	// back; 0 for not at all.
+	AfterPromotion time.Duration
 	// HoldUnknown holds the release while alerts cannot be seen.
 	HoldUnknown bool
 	DryRun      bool
@@ -97,25 +97,64 @@ func (d *decision) actOnAlerts() {
 			d.wakeAt(a.Alert.NotBefore)
 			continue
 		}
-		switch {
-		case a.Alert.DryRun:
-			d.outcome(a, false, v1alpha1.ReasonDryRun, fmt.Sprintf(
-				"alert rule %s only tells what it would do: %s in step %s", a.Alert.Rule, a.Type, d.p.Step.Name))
-		case a.Type == v1alpha1.ActionAbort && a.Alert.Barred == "":
-			message := fmt.Sprintf("aborted in step %s by %s", d.p.Step.Name, attribution(a))
-			d.abort(v1alpha1.ReasonAlertFiring, message)
-			d.applied(a, message)
-		case a.Type == v1alpha1.ActionAbort:
-			message := fmt.Sprintf("paused in step %s instead of aborted: %s. %s", d.p.Step.Name, a.Alert.Barred, attribution(a))
-			d.pause(v1alpha1.ReasonAlertBreakerOpen, message)
-			d.p.Applied = append(d.p.Applied, a.UID)
-			d.outcome(a, true, v1alpha1.ReasonAlertBreakerOpen, message)
-		default:
-			message := fmt.Sprintf("paused in step %s by %s", d.p.Step.Name, attribution(a))
-			d.pause(v1alpha1.ReasonPaused, message)
-			d.applied(a, message)
-		}
+		d.obeyAlert(a)
 	}
+}
+
+// obeyAlert carries out the command of an alert that nothing speaks against.
+func (d *decision) obeyAlert(a Action) {
+	step, _ := d.place()
+	where := Where(step)
+	switch {
+	case a.Alert.DryRun:
+		d.outcome(a, false, v1alpha1.ReasonDryRun, fmt.Sprintf(
+			"alert rule %s only tells what it would do: %s %s", a.Alert.Rule, a.Type, where))
+	case a.Type == v1alpha1.ActionPause:
+		message := fmt.Sprintf("paused %s by %s", where, attribution(a))
+		d.pause(v1alpha1.ReasonPaused, message)
+		d.applied(a, message)
+	case a.Alert.Barred == "" && d.afterPromotion():
+		message := fmt.Sprintf("rolled back from %s to %s %s by %s", d.p.Stable, d.p.After.Previous, where, attribution(a))
+		d.rollBack(d.p.After.Previous, v1alpha1.ReasonAlertFiring, message)
+		d.applied(a, message)
+	case a.Alert.Barred == "":
+		message := fmt.Sprintf("aborted %s by %s", where, attribution(a))
+		d.abort(v1alpha1.ReasonAlertFiring, message)
+		d.applied(a, message)
+	case d.afterPromotion():
+		d.outcome(a, false, v1alpha1.ReasonAlertBreakerOpen, fmt.Sprintf(
+			"not rolled back %s: %s. A Rollback action rolls back, while %s is kept ready. %s",
+			where, a.Alert.Barred, d.p.After.Previous, attribution(a)))
+	default:
+		message := fmt.Sprintf("paused %s instead of aborted: %s. %s", where, a.Alert.Barred, attribution(a))
+		d.pause(v1alpha1.ReasonAlertBreakerOpen, message)
+		d.p.Applied = append(d.p.Applied, a.UID)
+		d.outcome(a, true, v1alpha1.ReasonAlertBreakerOpen, message)
+	}
+}
+
+// place is the step that the release is in and since when: after its promotion the
+// watch over it.
+func (d *decision) place() (string, time.Time) {
+	switch {
+	case d.p.Step != nil:
+		return d.p.Step.Name, d.p.Step.EnteredAt
+	case d.afterPromotion():
+		return AfterPromotionStep, d.p.After.PromotedAt
+	}
+	return "", time.Time{}
+}
+
+// afterPromotion reports whether the latest release was promoted and can still be
+// taken back by a change of weight.
+func (d *decision) afterPromotion() bool { return d.p.After != nil && d.p.Canary == "" }
+
+// Where names a step for people.
+func Where(step string) string {
+	if step == AfterPromotionStep {
+		return "after its promotion"
+	}
+	return "in step " + step
 }
 
 // alertRefusal returns why an alert's command is not to be carried out, or nil.
@@ -124,9 +163,11 @@ func (d *decision) alertRefusal(a Action) *Problem {
 	if a.Type != v1alpha1.ActionAbort && a.Type != v1alpha1.ActionPause {
 		return &Problem{v1alpha1.ReasonAlertRuleChanged, fmt.Sprintf("no alert may %s a release", a.Type)}
 	}
-	if refused := d.refusal(a); refused != nil {
+	promoted := d.afterPromotion() && a.Revision == d.p.Stable
+	if refused := d.refusal(a); refused != nil && !promoted {
 		return refused
 	}
+	step, entered := d.place()
 	rule := d.alertRule(a.Alert.Rule)
 	changed := func(format string, args ...any) *Problem {
 		return &Problem{v1alpha1.ReasonAlertRuleChanged, fmt.Sprintf(format, args...)}
@@ -137,8 +178,8 @@ func (d *decision) alertRefusal(a Action) *Problem {
 		return changed("there is no alert rule %s", a.Alert.Rule)
 	case string(rule.Action) != string(a.Type):
 		return changed("alert rule %s does not say %s but %s", a.Alert.Rule, a.Type, rule.Action)
-	case !d.inWindow(rule):
-		return changed("alert rule %s is not in force in step %s", a.Alert.Rule, d.p.Step.Name)
+	case !rule.InForce(step, entered, d.o.Now):
+		return changed("alert rule %s is not in force %s", a.Alert.Rule, Where(step))
 	case a.Alert.StartsAt.Before(since):
 		return changed("the alert began at %s, before the release did", a.Alert.StartsAt.UTC().Format(time.RFC3339))
 	case slices.Contains(before, a.Alert.Fingerprint):
@@ -153,7 +194,8 @@ func (d *decision) alertBaseline() (time.Time, []string) {
 	if b := d.p.AlertBaseline; b != nil && b.Attempt == d.p.Attempt {
 		return b.Since, b.Firing
 	}
-	return d.p.Step.EnteredAt, nil
+	_, entered := d.place()
+	return entered, nil
 }
 
 func (d *decision) alertRule(name string) *AlertRule {
@@ -164,18 +206,10 @@ func (d *decision) alertRule(name string) *AlertRule {
 	return &d.o.Spec.Alerts[i]
 }
 
-// inWindow reports whether a rule is in force in the current step.
-func (d *decision) inWindow(rule *AlertRule) bool {
-	if rule.AfterPromotion != nil && d.p.Step.Name == PromotionStep {
-		d.wakeAt(d.p.Step.EnteredAt.Add(*rule.AfterPromotion))
-	}
-	return rule.InForce(d.p.Step.Name, d.p.Step.EnteredAt, d.o.Now)
-}
-
 // InForce reports whether the rule is in force in a step that was entered then.
 func (r *AlertRule) InForce(step string, entered, now time.Time) bool {
-	if r.AfterPromotion != nil && step == PromotionStep {
-		return slices.Contains(r.Steps, step) || now.Before(entered.Add(*r.AfterPromotion))
+	if step == AfterPromotionStep {
+		return now.Before(entered.Add(r.AfterPromotion))
 	}
 	return len(r.Steps) == 0 || slices.Contains(r.Steps, step)
 }
@@ -202,7 +236,7 @@ func (d *decision) heldByAlert() *Problem {
 	d.wakeAt(d.o.Alerts.Changes)
 	for i := range d.o.Spec.Alerts {
 		rule := &d.o.Spec.Alerts[i]
-		if rule.DryRun || !d.inWindow(rule) {
+		if rule.DryRun || !rule.InForce(d.p.Step.Name, d.p.Step.EnteredAt, d.o.Now) {
 			continue
 		}
 		mustSee := rule.HoldUnknown && (!d.o.Alerts.Pushed || rule.Action == v1alpha1.AlertActionHold)
@@ -262,10 +296,11 @@ func (d *decision) resumeOnCommand() {
 func (d *decision) noteAlerts() {
 	b := d.p.AlertBaseline
 	switch {
-	case len(d.o.Spec.Alerts) == 0 || !d.p.releasing():
+	case len(d.o.Spec.Alerts) == 0 || !d.p.releasing() && !d.afterPromotion():
 		d.p.AlertBaseline = nil
 	case b == nil || b.Attempt != d.p.Attempt:
-		b = &AlertBaseline{Attempt: d.p.Attempt, Since: d.p.Step.EnteredAt}
+		_, entered := d.place()
+		b = &AlertBaseline{Attempt: d.p.Attempt, Since: entered}
 		if d.o.Alerts.Unknown == "" {
 			b.Firing = slices.Compact(slices.Sorted(slices.Values(d.o.Alerts.Firing)))
 			b.Firing = b.Firing[:min(len(b.Firing), maxBaseline)]

@@ -14,7 +14,7 @@ import (
 
 func alertRules() []AlertRule {
 	return []AlertRule{
-		{Name: "abort", Action: v1alpha1.AlertActionAbort, HoldUnknown: true},
+		{Name: "abort", Action: v1alpha1.AlertActionAbort, AfterPromotion: 25 * time.Minute, HoldUnknown: true},
 		{Name: "pause", Action: v1alpha1.AlertActionPause},
 		{Name: "hold", Action: v1alpha1.AlertActionHold, HoldUnknown: true},
 	}
@@ -40,11 +40,9 @@ func drawAlertRules(t *rapid.T) []AlertRule {
 		switch rapid.IntRange(0, 4).Draw(t, "window") {
 		case 0:
 			rules[i].Steps = []string{rapid.SampledFrom([]string{"p", "q", PromotionStep}).Draw(t, "step")}
-		case 1:
-			after := rapid.SampledFrom([]time.Duration{0, time.Minute}).Draw(t, "after")
-			rules[i].AfterPromotion = &after
 		}
 	}
+	rules[0].AfterPromotion = rapid.SampledFrom([]time.Duration{0, time.Minute, time.Hour}).Draw(t, "after")
 	return rules[:rapid.IntRange(0, 3).Draw(t, "rules")]
 }
 
@@ -64,7 +62,10 @@ func drawAlerts(t *rapid.T, now time.Time) Alerts {
 func (m *machine) alertCommand() {
 	kind := rapid.SampledFrom([]v1alpha1.ActionType{v1alpha1.ActionAbort, v1alpha1.ActionPause, v1alpha1.ActionPromote}).Draw(m.t, "kind")
 	revision := m.position.Canary
-	if revision == "" {
+	switch {
+	case revision == "" && m.position.After != nil:
+		revision = m.position.Stable
+	case revision == "":
 		revision = m.revision()
 	}
 	m.act(kind, revision)
@@ -93,14 +94,23 @@ func (x oracle) alertCounts(a Action) bool {
 	if alert.Rule != "abort" || len(x.o.Spec.Alerts) == 0 || alert.DryRun || alert.Barred != "" || x.o.Now.Before(alert.NotBefore) {
 		return false
 	}
-	rule, began := x.o.Spec.Alerts[0], was.Step.EnteredAt
+	rule, began := x.o.Spec.Alerts[0], time.Time{}
+	if was.Step != nil {
+		began = was.Step.EnteredAt
+	} else {
+		began = was.After.PromotedAt
+	}
+	inForce := len(rule.Steps) == 0
+	if was.Step == nil {
+		inForce = x.o.Now.Before(was.After.PromotedAt.Add(rule.AfterPromotion))
+	}
 	if b := was.AlertBaseline; b != nil && b.Attempt == was.Attempt {
 		if slices.Contains(b.Firing, alert.Fingerprint) {
 			return false
 		}
 		began = b.Since
 	}
-	return len(rule.Steps) == 0 && rule.AfterPromotion == nil && !alert.StartsAt.Before(began) && x.o.Spec.DeletedAt == nil
+	return inForce && !alert.StartsAt.Before(began) && x.o.Spec.DeletedAt == nil
 }
 
 // releasing is a Rollout whose canary has been in force in its step for a minute.
@@ -213,6 +223,77 @@ func TestAlertCommands(t *testing.T) {
 	}
 }
 
+// promoted is a Rollout whose canary became stable five minutes ago, and is watched.
+func promoted(edit ...func(*Observed)) Observed {
+	return releasing(append([]func(*Observed){func(o *Observed) {
+		o.Spec.AfterBake, o.Spec.KeepPrevious = 10*time.Minute, time.Hour
+		o.Spec.Alerts[0].AfterPromotion = 20 * time.Minute
+		p := &o.Position
+		p.Stable, p.Canary, p.Step = "b", "", nil
+		p.After = &After{Previous: "a", Proven: 4, PromotedAt: epoch.Add(-5 * time.Minute)}
+		o.ReplicaSets[1].Desired, o.ReplicaSets[1].Replicas, o.ReplicaSets[1].Available = 4, 4, 4
+		o.Routing.State.Stable, o.Routing.State.Canary = "b", "a"
+		o.Routing.State.MinWeight, o.Routing.State.MaxWeight = 0, 0
+	}}, edit...)...)
+}
+
+// TestAlertsAfterPromotion asks what becomes of an alert's command after the promotion.
+func TestAlertsAfterPromotion(t *testing.T) {
+	abort := v1alpha1.ActionAbort
+	at := func(after time.Duration) func(*Observed) {
+		return func(o *Observed) {
+			o.Now = o.Position.After.PromotedAt.Add(after)
+			o.Actions[0].CreatedAt, o.Actions[0].Alert.StartsAt = o.Now, o.Now.Add(-time.Second)
+		}
+	}
+	for name, tc := range map[string]struct {
+		kind    v1alpha1.ActionType
+		alert   AlertAction
+		edit    func(*Observed)
+		back    bool
+		refused string // the reason
+	}{
+		"takes it back":            {kind: abort, alert: AlertAction{Rule: "abort"}, back: true},
+		"after the metrics' bake":  {kind: abort, alert: AlertAction{Rule: "abort"}, edit: at(19 * time.Minute), back: true},
+		"too late":                 {kind: abort, alert: AlertAction{Rule: "abort"}, edit: at(20 * time.Minute), refused: v1alpha1.ReasonAlertRuleChanged},
+		"began during the release": {kind: abort, alert: AlertAction{Rule: "abort", StartsAt: epoch.Add(-9 * time.Minute)}, back: true},
+		"began before the release": {kind: abort, alert: AlertAction{Rule: "abort", StartsAt: epoch.Add(-11 * time.Minute)}, refused: v1alpha1.ReasonAlertRuleChanged},
+		"fired before the release": {kind: abort, alert: AlertAction{Rule: "abort", Fingerprint: "old"}, refused: v1alpha1.ReasonAlertRuleChanged},
+		"has nothing to pause":     {kind: v1alpha1.ActionPause, alert: AlertAction{Rule: "pause"}, refused: v1alpha1.ReasonAlertRuleChanged},
+		"is barred":                {kind: abort, alert: AlertAction{Rule: "abort", Barred: "too many"}, refused: v1alpha1.ReasonAlertBreakerOpen},
+		"on trial":                 {kind: abort, alert: AlertAction{Rule: "abort", DryRun: true}, refused: v1alpha1.ReasonDryRun},
+		"while alerts cannot be seen": {kind: abort, alert: AlertAction{Rule: "abort"}, back: true,
+			edit: func(o *Observed) { o.Alerts = Alerts{Unknown: "nobody answers"} }},
+		"names the previous revision": {kind: abort, alert: AlertAction{Rule: "abort"}, refused: v1alpha1.ReasonNothingInProgress,
+			edit: func(o *Observed) { o.Actions[0].Revision = "a" }},
+		"when nothing is kept": {kind: abort, alert: AlertAction{Rule: "abort"}, refused: v1alpha1.ReasonNothingInProgress,
+			edit: func(o *Observed) { o.Position.After = nil }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := promoted(withAlert(tc.kind, tc.alert))
+			if tc.edit != nil {
+				tc.edit(&o)
+			}
+			p := Decide(o)
+			if back := p.Position.Stable == "a"; back != tc.back {
+				t.Errorf("taken back is %v: %+v", back, p.Actions)
+			}
+			if tc.back && (p.Split == nil || p.Split.Weight != 100 && p.Split.Stable != "a" || p.Position.Abort.Reason != v1alpha1.ReasonAlertFiring) {
+				t.Errorf("split %+v, abort %+v", p.Split, p.Position.Abort)
+			}
+			var refused string
+			for _, outcome := range p.Actions {
+				if !outcome.Applied {
+					refused = outcome.Reason
+				}
+			}
+			if refused != tc.refused {
+				t.Errorf("refused %q, want %q: %+v", refused, tc.refused, p.Actions)
+			}
+		})
+	}
+}
+
 // TestHeldByAlert asks what keeps a release from advancing.
 func TestHeldByAlert(t *testing.T) {
 	holding := Alerts{Holding: []HoldingAlert{{Rule: "hold", Message: "alert Incident fires"}}}
@@ -302,7 +383,6 @@ func TestPausedPromotionGoesOn(t *testing.T) {
 
 // TestAlertWindow asks when a rule is in force.
 func TestAlertWindow(t *testing.T) {
-	minute := time.Minute
 	for _, tc := range []struct {
 		rule  AlertRule
 		step  string
@@ -314,11 +394,11 @@ func TestAlertWindow(t *testing.T) {
 		{AlertRule{Steps: []string{"half"}}, "half", 0, true},
 		{AlertRule{Steps: []string{"half"}}, "all", 0, false},
 		{AlertRule{Steps: []string{"half"}}, PromotionStep, 0, false},
-		{AlertRule{Steps: []string{"half"}, AfterPromotion: &minute}, PromotionStep, 59 * time.Second, true},
-		{AlertRule{Steps: []string{"half"}, AfterPromotion: &minute}, PromotionStep, time.Minute, false},
-		{AlertRule{AfterPromotion: &minute}, "any", time.Hour, true},
-		{AlertRule{AfterPromotion: &minute}, PromotionStep, time.Hour, false},
-		{AlertRule{Steps: []string{PromotionStep}, AfterPromotion: &minute}, PromotionStep, time.Hour, true},
+		{AlertRule{}, AfterPromotionStep, 0, false},
+		{AlertRule{Steps: []string{"half"}, AfterPromotion: time.Minute}, PromotionStep, 0, false},
+		{AlertRule{Steps: []string{"half"}, AfterPromotion: time.Minute}, AfterPromotionStep, 59 * time.Second, true},
+		{AlertRule{Steps: []string{"half"}, AfterPromotion: time.Minute}, AfterPromotionStep, time.Minute, false},
+		{AlertRule{AfterPromotion: time.Minute}, "any", time.Hour, true},
 	} {
 		if got := tc.rule.InForce(tc.step, epoch, epoch.Add(tc.after)); got != tc.want {
 			t.Errorf("%+v in %s after %s: %v", tc.rule, tc.step, tc.after, got)

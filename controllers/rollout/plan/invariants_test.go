@@ -269,11 +269,8 @@ func (m *machine) checkAbortFirst(x oracle) {
 // back in the same plan (3), as fast as the other can take the traffic (1), and once.
 func (m *machine) checkRollback(x oracle) {
 	was, now := x.o.Position, x.p.Position
-	if was.After == nil || was.After.BakedAt != nil || was.releasing() || !x.o.Analysis.Abort {
+	if !x.rollbackAsked() {
 		return
-	}
-	if len(x.o.Actions) > 0 {
-		return // A person may have said otherwise.
 	}
 	previous := was.After.Previous
 	switch {
@@ -300,6 +297,22 @@ func (m *machine) checkRollback(x oracle) {
 	if weight < 100 && x.o.Spec.Replicas > 0 && x.available(previous) >= x.wants(previous, weight+1) && state.MinWeight == state.MaxWeight {
 		m.fail("3: %s gets %d%% back with %d pods", previous, weight, x.available(previous))
 	}
+}
+
+// rollbackAsked reports whether analysis or an alert says that a revision is bad after
+// its promotion, and no person may have said otherwise.
+func (x oracle) rollbackAsked() bool {
+	was := x.o.Position
+	if was.After == nil || was.releasing() || slices.ContainsFunc(x.o.Actions, func(a Action) bool { return a.Alert == nil }) {
+		return false
+	}
+	if was.After.BakedAt == nil && x.o.Analysis.Abort {
+		return true
+	}
+	return was.Canary == "" && slices.ContainsFunc(x.o.Actions, func(a Action) bool {
+		live := x.o.Now.Before(a.CreatedAt.Add(a.TimeToLive)) && !slices.Contains(was.Applied, a.UID)
+		return live && a.Type == v1alpha1.ActionAbort && a.Revision == was.Stable && x.alertCounts(a)
+	})
 }
 
 // rebinding reports whether all traffic is at the canary destination because the

@@ -20,7 +20,7 @@ type rule struct {
 // need nothing but the position.
 var rules = []rule{
 	{"a person aborts the release", (*decision).abortOnCommand},
-	{"an alert aborts the release or pauses it", (*decision).actOnAlerts},
+	{"an alert aborts the release, pauses it, or takes it back after its promotion", (*decision).actOnAlerts},
 	{"failed analysis aborts the release", (*decision).abortOnAnalysis},
 	{"failed analysis after a promotion gives the previous revision its place back", (*decision).rollBackOnAnalysis},
 	{"a person gives an earlier revision its place back", (*decision).rollBackOnCommand},

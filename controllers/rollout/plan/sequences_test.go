@@ -291,6 +291,13 @@ var sequences = map[string]func(t *testing.T) *story{
 		s.rests()
 		return s
 	},
+	"alert after the promotion": func(t *testing.T) *story {
+		s := promotedAndWatched(t)
+		s.passes(20 * time.Minute)
+		s.alert(v1alpha1.ActionAbort, AlertAction{Rule: "abort"})
+		s.rests()
+		return s
+	},
 	"previous template right after the promotion": func(t *testing.T) *story {
 		s := promotedAndWatched(t)
 		s.push("a")

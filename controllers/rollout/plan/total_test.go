@@ -78,6 +78,7 @@ func anyObserved(t *rapid.T) Observed {
 		Drain: anyDuration.Draw(t, "drain"), HistoryLimit: rapid.IntRange(0, 2).Draw(t, "history"),
 		DeletedAt: sometimes(t, anyTime, "deleted"), Problem: sometimes(t, problem, "problem"),
 	}
+	o.Spec.Alerts, o.Alerts = drawAlertRules(t), drawAlerts(t, o.Now)
 	o.Position = anyPosition(t)
 	o.ReplicaSets = rapid.SliceOfN(rapid.Custom(anySet), 0, 4).Draw(t, "sets")
 	o.Routing = Routing{Known: rapid.Bool().Draw(t, "known"), Since: anyTime.Draw(t, "since"), Problem: sometimes(t, problem, "routing problem")}
@@ -97,6 +98,9 @@ func anyObserved(t *rapid.T) Observed {
 				v1alpha1.ActionPromoteFull, v1alpha1.ActionRetry, v1alpha1.ActionPause, "Unknown"}).Draw(t, "type"),
 			Revision: anyRevision.Draw(t, "revision"), Step: anyStepName.Draw(t, "step"), CreatedAt: anyTime.Draw(t, "created"),
 			TimeToLive: anyDuration.Draw(t, "ttl"),
+			Alert: sometimes(t, rapid.Custom(func(t *rapid.T) AlertAction {
+				return AlertAction{Rule: rapid.SampledFrom([]string{"abort", "pause", "gone"}).Draw(t, "rule"), StartsAt: anyTime.Draw(t, "starts")}
+			}), "alert"),
 		})
 	}
 	return o
@@ -129,6 +133,10 @@ func anyPosition(t *rapid.T) Position {
 			Progress: anyCount.Draw(t, "progress"), ProgressAt: anyTime.Draw(t, "progress at"),
 		}
 	}
+	p.After = sometimes(t, rapid.Custom(func(t *rapid.T) After {
+		return After{Previous: anyRevision.Draw(t, "previous"), Proven: anyCount.Draw(t, "its pods"), PromotedAt: anyTime.Draw(t, "promoted"),
+			BakedAt: sometimes(t, anyTime, "baked")}
+	}), "after")
 	if rapid.Bool().Draw(t, "aborted") {
 		p.Abort = &Abort{Reason: v1alpha1.ReasonAborted, Step: "p", At: anyTime.Draw(t, "at")}
 	}

@@ -21,9 +21,10 @@ type AlertRuleApplyConfiguration struct {
 	// have is empty. At least one of them must not match an empty value, or every
 	// alert would be selected. 1 to 16 matchers.
 	Matchers []string `json:"matchers,omitempty"`
-	// action is what the alert does to the release in progress. Abort (default):
-	// traffic goes back to stable. Pause: the release does not advance until
-	// somebody promotes it. Hold: it does not advance while the alert fires.
+	// action is what the alert does to the release. Abort (default): traffic goes back
+	// to stable, or after the promotion to the previous revision. Pause: the release
+	// does not advance until somebody promotes it. Hold: it does not advance while the
+	// alert fires.
 	Action *apiv1alpha1.AlertAction `json:"action,omitempty"`
 	// for is how long the alert must have been firing without a break. One that is
 	// resolved sooner does nothing. Default 0s, at most 24h.
@@ -41,8 +42,9 @@ type AlertRuleApplyConfiguration struct {
 	// in Istio's metrics. An alert that has it concerns no Rollout of another
 	// namespace. Default "destination_workload_namespace".
 	NamespaceLabel *string `json:"namespaceLabel,omitempty"`
-	// during limits when the rule is in force. Without it, it is from the start of
-	// a release to its end.
+	// during limits when the rule is in force. Without it, it is from the start of a
+	// release to its promotion and, if it aborts, for as long after that as
+	// spec.afterPromotion.bake says.
 	During *AlertWindowApplyConfiguration `json:"during,omitempty"`
 	// whenUnknown says what becomes of a release while nobody can see which alerts
 	// fire, because Prometheus or Alertmanager cannot be read or was never named to

@@ -14,9 +14,9 @@ type AlertWindowApplyConfiguration struct {
 	// steps are names of steps in which the rule is in force; "promotion" is the
 	// final move of all traffic. Without them it is in all of them.
 	Steps []string `json:"steps,omitempty"`
-	// afterPromotion is for how long from the final move of all traffic on the rule
-	// is in force, whatever steps says, while the release is in progress. At most
-	// 168h.
+	// afterPromotion is for how long after its promotion the alert may take a revision
+	// back. Only an Abort does so, and only while spec.afterPromotion keeps the previous
+	// revision's pods, so that it can be no longer than that. Default 0s.
 	AfterPromotion *v1.Duration `json:"afterPromotion,omitempty"`
 }
 
