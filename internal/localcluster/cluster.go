@@ -27,6 +27,9 @@ type Options struct {
 	Istiod bool
 	// Prometheus runs a Prometheus that scrapes the traffic clients.
 	Prometheus bool
+	// Alertmanager has Prometheus evaluate the rules of SetRules and send alerts to the
+	// Alertmanager that StartAlertmanager starts.
+	Alertmanager bool
 	// ScrapeInterval is Prometheus's; default one second.
 	ScrapeInterval time.Duration
 	// Users get static tokens, besides admin and the operator.
@@ -59,6 +62,9 @@ func (o Options) tools() []string {
 	if o.Prometheus {
 		names = append(names, ToolPrometheus)
 	}
+	if o.Alertmanager {
+		names = append(names, ToolAlertmanager)
+	}
 	return names
 }
 
@@ -77,27 +83,28 @@ type Cluster struct {
 	ips      *ipPool
 	nodeIP   string
 
-	mu         sync.Mutex
-	processes  []*Process
-	apiServer  *Process
-	prometheus *Process
-	scrapes    []scrapeTarget
-	traffic    []*Traffic
-	stopped    bool
+	mu           sync.Mutex
+	processes    []*Process
+	apiServer    *Process
+	prometheus   *Process
+	alertmanager *Process
+	scrapes      []scrapeTarget
+	traffic      []*Traffic
+	stopped      bool
 }
 
 // addresses are where the programs listen, all on loopback.
 type addresses struct {
 	etcd, etcdPeer, apiServer, controllerManager string
 	istiodXDS, istiodHTTP, istiodMonitoring      string
-	prometheus                                   string
+	prometheus, alertmanager                     string
 }
 
 func newAddresses() (addresses, error) {
 	var a addresses
 	for _, into := range []*string{
 		&a.etcd, &a.etcdPeer, &a.apiServer, &a.controllerManager,
-		&a.istiodXDS, &a.istiodHTTP, &a.istiodMonitoring, &a.prometheus,
+		&a.istiodXDS, &a.istiodHTTP, &a.istiodMonitoring, &a.prometheus, &a.alertmanager,
 	} {
 		addr, err := freeAddr()
 		if err != nil {

@@ -115,15 +115,20 @@ func (c *Cluster) changeTargets(ctx context.Context, change func([]scrapeTarget)
 }
 
 func (c *Cluster) writePrometheusConfig(targets []scrapeTarget) error {
-	content, err := prometheusConfig(c.options.ScrapeInterval, targets)
+	alertmanager := ""
+	if c.options.Alertmanager {
+		alertmanager = c.addrs.alertmanager
+	}
+	content, err := prometheusConfig(c.options.ScrapeInterval, targets, alertmanager)
 	if err != nil {
 		return err
 	}
 	return writeFileAtomically(c.path("prometheus.yaml"), content, 0o600)
 }
 
-// prometheusConfig groups targets by job, in the order in which jobs came.
-func prometheusConfig(interval time.Duration, targets []scrapeTarget) ([]byte, error) {
+// prometheusConfig groups targets by job, in the order in which jobs came. With an
+// Alertmanager, alerts of the file rules.yaml beside it are sent there.
+func prometheusConfig(interval time.Duration, targets []scrapeTarget, alertmanager string) ([]byte, error) {
 	type staticConfig struct {
 		Targets []string `json:"targets"`
 	}
@@ -141,12 +146,19 @@ func prometheusConfig(interval time.Duration, targets []scrapeTarget) ([]byte, e
 		jobs[i].Configs[0].Targets = append(jobs[i].Configs[0].Targets, t.addr)
 	}
 	every := fmt.Sprintf("%dms", interval.Milliseconds())
-	content, err := yaml.Marshal(map[string]any{
+	config := map[string]any{
 		"global": map[string]string{
 			"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every,
 		},
 		"scrape_configs": jobs,
-	})
+	}
+	if alertmanager != "" {
+		config["rule_files"] = []string{"rules.yaml"}
+		config["alerting"] = map[string]any{"alertmanagers": []any{
+			map[string]any{"static_configs": []staticConfig{{Targets: []string{alertmanager}}}},
+		}}
+	}
+	content, err := yaml.Marshal(config)
 	if err != nil {
 		return nil, fmt.Errorf("encode Prometheus's configuration: %w", err)
 	}

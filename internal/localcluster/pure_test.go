@@ -337,14 +337,21 @@ func TestManifestFiles(t *testing.T) {
 }
 
 func TestPrometheusConfig(t *testing.T) {
-	got, err := prometheusConfig(250*time.Millisecond, []scrapeTarget{{"a", "1:1"}, {"b", "2:2"}, {"a", "3:3"}})
+	got, err := prometheusConfig(250*time.Millisecond, []scrapeTarget{{"a", "1:1"}, {"b", "2:2"}, {"a", "3:3"}}, "4:4")
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `global:
+	want := `alerting:
+  alertmanagers:
+  - static_configs:
+    - targets:
+      - "4:4"
+global:
   evaluation_interval: 250ms
   scrape_interval: 250ms
   scrape_timeout: 250ms
+rule_files:
+- rules.yaml
 scrape_configs:
 - job_name: a
   static_configs:
