@@ -126,7 +126,7 @@ func startCluster(ctx context.Context) {
 	policyPath, auditPath := filepath.Join(dir, "audit-policy.yaml"), filepath.Join(dir, "audit.log")
 	Expect(os.WriteFile(policyPath, policy, 0o600)).To(Succeed())
 	cluster, err = localcluster.Start(ctx, localcluster.Options{
-		Dir: filepath.Join(dir, "cluster"), Log: GinkgoWriter, Istiod: true, Prometheus: true,
+		Dir: filepath.Join(dir, "cluster"), Log: GinkgoWriter, Istiod: true, Prometheus: true, Alertmanager: true,
 		APIServerArgs: []string{
 			"--storage-media-type=application/json",
 			"--audit-policy-file=" + policyPath,
@@ -167,7 +167,7 @@ subjects:
 `
 
 // startReplica runs an operator as a user and waits until it answers.
-func startReplica(ctx context.Context, user string) *demo.Operator {
+func startReplica(ctx context.Context, user string, args ...string) *demo.Operator {
 	GinkgoHelper()
 	replicas++
 	name := fmt.Sprintf("sluice-%d", replicas)
@@ -175,7 +175,7 @@ func startReplica(ctx context.Context, user string) *demo.Operator {
 	Expect(cluster.WriteKubeconfig(user, kubeconfig, "")).To(Succeed())
 	o, err := demo.StartOperator(ctx, cluster, demo.OperatorOptions{
 		Name: name, Binary: os.Getenv(binaryVariable), LeaseDuration: lease,
-		Args: []string{"--kubeconfig=" + kubeconfig, "--discovery-interval=1s"},
+		Args: append([]string{"--kubeconfig=" + kubeconfig, "--discovery-interval=1s"}, args...),
 	})
 	Expect(err).NotTo(HaveOccurred())
 	Expect(o.WaitReady(ctx)).To(Succeed())

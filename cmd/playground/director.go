@@ -87,9 +87,13 @@ func (d *director) see(s sighting) {
 			d.tell(s.at, d.narrator.Run(o)...)
 		}
 	case *v1alpha1.RolloutAction:
-		if !s.gone {
-			d.tell(s.at, d.narrator.Action(o)...)
+		if s.gone {
+			return
 		}
+		if d.release != nil {
+			d.release.seeAction(o)
+		}
+		d.tell(s.at, d.narrator.Action(o)...)
 	case *istionetworking.VirtualService:
 		if o.Name == serviceName {
 			d.seeVirtualService(s.at, o, s.gone)

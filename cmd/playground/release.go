@@ -26,6 +26,11 @@ type release struct {
 	zeroAt  time.Time // when the weight went to 0 last
 	ended   *v1alpha1.Transition
 	endedAt time.Time
+	// back is how it was taken back after its promotion, and alerted when the alert that
+	// did so began to fire.
+	back    *v1alpha1.Transition
+	backAt  time.Time
+	alerted time.Time
 }
 
 // name says which revisions it is about.
@@ -52,14 +57,27 @@ func (r *release) seeSplit(at time.Time, split timeline.Split) {
 // seeStatus notes how it ended.
 func (r *release) seeStatus(at time.Time, rollout *v1alpha1.Rollout) {
 	t := rollout.Status.LastTransition
-	if r.ended != nil || r.attempt == 0 || rollout.Status.Attempt != r.attempt || t == nil || t.Revision != r.revision {
+	if r.attempt == 0 || rollout.Status.Attempt != r.attempt || t == nil {
 		return
 	}
 	switch t.Type {
 	case v1alpha1.TransitionPromoted, v1alpha1.TransitionAborted:
-		r.ended, r.endedAt = t.DeepCopy(), at
+		if r.ended == nil && t.Revision == r.revision {
+			r.ended, r.endedAt = t.DeepCopy(), at
+		}
+	case v1alpha1.TransitionRolledBack:
+		if r.back == nil && r.promoted() && t.Revision == r.stable {
+			r.back, r.backAt = t.DeepCopy(), at
+		}
 	case v1alpha1.TransitionDeployed, v1alpha1.TransitionStarted, v1alpha1.TransitionStepEntered,
-		v1alpha1.TransitionRetried, v1alpha1.TransitionSuperseded, v1alpha1.TransitionRolledBack:
+		v1alpha1.TransitionRetried, v1alpha1.TransitionSuperseded, v1alpha1.TransitionPaused:
+	}
+}
+
+// seeAction notes since when the alert fires that speaks against it.
+func (r *release) seeAction(a *v1alpha1.RolloutAction) {
+	if a.Spec.Alert != nil && a.Spec.Revision == r.revision && r.alerted.IsZero() {
+		r.alerted = a.Spec.Alert.StartsAt.Time
 	}
 }
 
@@ -74,7 +92,7 @@ func (r *release) aborted() bool {
 
 // loser is the revision that has to go.
 func (r *release) loser() string {
-	if r.promoted() {
+	if r.promoted() && r.back == nil {
 		return r.stable
 	}
 	return r.revision
@@ -103,20 +121,38 @@ func (r *release) report(now localcluster.TrafficSnapshot, firstBad time.Time) r
 	if r.ended == nil {
 		return out
 	}
-	out.Reason, out.Message = r.ended.Reason, r.ended.Message
-	end := r.endedAt
-	if r.promoted() {
+	end, last := r.endedAt, r.ended
+	switch {
+	case r.back != nil:
+		out.Outcome, last, end = report.RolledBack, r.back, r.backAt
+		out.SecondsPromoted = seconds(r.endedAt, r.backAt)
+		out.SecondsToRollback = seconds(r.alerted, r.zeroAt)
+	case r.promoted():
 		out.Outcome = report.Promoted
-	} else {
+	default:
 		out.Outcome = report.Aborted
-		if r.zeroAt.After(end) {
-			end = r.zeroAt
-		}
-		if !firstBad.IsZero() && !r.zeroAt.IsZero() {
-			seconds := r.zeroAt.Sub(firstBad).Seconds()
-			out.SecondsToRollback = &seconds
-		}
+		out.SecondsToRollback = seconds(firstBad, r.zeroAt)
 	}
+	if !r.promoted() || r.back != nil {
+		end = latest(end, r.zeroAt)
+	}
+	out.Reason, out.Message = last.Reason, last.Message
 	out.Seconds = end.Sub(r.began).Seconds()
 	return out
+}
+
+// seconds from one time to another; nothing where either is not known.
+func seconds(from, to time.Time) *float64 {
+	if from.IsZero() || to.IsZero() {
+		return nil
+	}
+	s := to.Sub(from).Seconds()
+	return &s
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }

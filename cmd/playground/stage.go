@@ -56,6 +56,7 @@ type stage struct {
 	service  demo.Service
 	traffic  *localcluster.Traffic
 	seen     <-chan sighting
+	alerting *demo.Alerting
 	started  int // operators, so that each has a log of its own
 }
 
@@ -73,7 +74,7 @@ func newStage(ctx context.Context, o options, log io.Writer) (*stage, error) {
 	if s.dir, err = os.MkdirTemp(o.buildDir, "cluster-"); err != nil {
 		return s, fmt.Errorf("making the cluster's folder: %w", err)
 	}
-	s.cluster, err = localcluster.Start(ctx, localcluster.Options{Dir: s.dir, Log: log, Istiod: true, Prometheus: true})
+	s.cluster, err = localcluster.Start(ctx, localcluster.Options{Dir: s.dir, Log: log, Istiod: true, Prometheus: true, Alertmanager: true})
 	if err != nil {
 		return s, err
 	}
@@ -81,6 +82,9 @@ func newStage(ctx context.Context, o options, log io.Writer) (*stage, error) {
 		return s, err
 	}
 	fmt.Fprintln(log, "Sluice's resource definitions and permissions installed")
+	if s.alerting, err = demo.StartAlerting(ctx, s.cluster, o.root); err != nil {
+		return s, err
+	}
 	if err := s.startOperator(ctx); err != nil {
 		return s, err
 	}
@@ -99,7 +103,9 @@ func (s *stage) startOperator(ctx context.Context) error {
 	if s.started > 1 {
 		name = fmt.Sprintf("sluice-%d", s.started)
 	}
-	operator, err := demo.StartOperator(ctx, s.cluster, demo.OperatorOptions{Name: name, Binary: s.options.operator})
+	operator, err := demo.StartOperator(ctx, s.cluster, demo.OperatorOptions{
+		Name: name, Binary: s.options.operator, Args: s.alerting.OperatorArgs(),
+	})
 	if err != nil {
 		return err
 	}
@@ -122,6 +128,9 @@ func (s *stage) startOperator(ctx context.Context) error {
 func (s *stage) deploy(ctx context.Context) error {
 	if err := s.cluster.ApplyYAML(ctx, s.service.RoutingYAML()); err != nil {
 		return fmt.Errorf("applying the service's routing: %w", err)
+	}
+	if err := s.alerting.AllowSender(ctx, namespace); err != nil {
+		return err
 	}
 	scheme, err := newScheme()
 	if err != nil {
@@ -160,19 +169,24 @@ func (s *stage) push(ctx context.Context, version string) error {
 	if err != nil {
 		return err
 	}
-	err = retry.RetryOnConflict(retry.DefaultRetry, func() error {
-		rollout := &v1alpha1.Rollout{}
-		if err := s.client.Get(ctx, client.ObjectKeyFromObject(want), rollout); err != nil {
-			return err
-		}
-		rollout.Spec.Workload = want.Spec.Workload
-		return s.client.Update(ctx, rollout, client.FieldOwner(fieldOwner))
-	})
+	err = s.edit(ctx, func(spec *v1alpha1.RolloutSpec) { spec.Workload = want.Spec.Workload })
 	if err != nil {
 		return fmt.Errorf("pushing version %s: %w", version, err)
 	}
 	s.service.Version = version
 	return nil
+}
+
+// edit changes the Rollout's spec.
+func (s *stage) edit(ctx context.Context, change func(*v1alpha1.RolloutSpec)) error {
+	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		rollout := &v1alpha1.Rollout{}
+		if err := s.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: serviceName}, rollout); err != nil {
+			return err
+		}
+		change(&rollout.Spec)
+		return s.client.Update(ctx, rollout, client.FieldOwner(fieldOwner))
+	})
 }
 
 // finish ends everything, and adds to an error where to look. The folder with the

@@ -22,7 +22,7 @@ import (
 // SystemNamespace is where Sluice's own objects are.
 const SystemNamespace = "sluice-system"
 
-// Install brings Sluice's resource definitions and permissions into a cluster,
+// Install brings Sluice's resource definitions, permissions and policy into a cluster,
 // as shipped in config/.
 func Install(ctx context.Context, c *localcluster.Cluster, root string) error {
 	if err := c.ApplyYAML(ctx, "apiVersion: v1\nkind: Namespace\nmetadata: {name: "+SystemNamespace+"}\n"); err != nil {
@@ -37,6 +37,10 @@ func Install(ctx context.Context, c *localcluster.Cluster, root string) error {
 	}
 	if err := c.ApplyObjects(ctx, permissions...); err != nil {
 		return fmt.Errorf("applying config/rbac: %w", err)
+	}
+	policy := filepath.Join(root, "config", "policy")
+	if err := c.Apply(ctx, filepath.Join(policy, "rolloutactions.yaml"), filepath.Join(policy, "rolloutactions_binding.yaml")); err != nil {
+		return fmt.Errorf("applying config/policy: %w", err)
 	}
 	return nil
 }
@@ -53,23 +57,11 @@ func readPermissions(dir string) ([]*unstructured.Unstructured, error) {
 		if filepath.Base(file) == "kustomization.yaml" {
 			continue
 		}
-		content, err := os.ReadFile(file)
+		found, err := readManifest(file)
 		if err != nil {
-			return nil, fmt.Errorf("reading permissions: %w", err)
+			return nil, err
 		}
-		decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), len(content))
-		for {
-			object := &unstructured.Unstructured{}
-			err := decoder.Decode(object)
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				return nil, fmt.Errorf("reading %s: %w", file, err)
-			}
-			if len(object.Object) == 0 {
-				continue
-			}
+		for _, object := range found {
 			if !strings.HasPrefix(object.GetKind(), "Cluster") {
 				object.SetNamespace(SystemNamespace)
 			}
@@ -80,6 +72,29 @@ func readPermissions(dir string) ([]*unstructured.Unstructured, error) {
 		return nil, fmt.Errorf("no permissions in %s", dir)
 	}
 	return objects, nil
+}
+
+// readManifest reads the objects of a file.
+func readManifest(file string) ([]*unstructured.Unstructured, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading a manifest: %w", err)
+	}
+	var objects []*unstructured.Unstructured
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), len(content))
+	for {
+		object := &unstructured.Unstructured{}
+		err := decoder.Decode(object)
+		if errors.Is(err, io.EOF) {
+			return objects, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", file, err)
+		}
+		if len(object.Object) > 0 {
+			objects = append(objects, object)
+		}
+	}
 }
 
 // OperatorOptions say how to run a replica of the operator.

@@ -39,6 +39,8 @@ type Service struct {
 	Propagation, Drain time.Duration
 	// AfterPromotion as in the Rollout; nothing without it.
 	AfterPromotion *v1alpha1.AfterPromotion
+	// Alerts as in the Rollout; none without them.
+	Alerts []v1alpha1.AlertRule
 	// ProgressDeadline as in the Rollout; 1m without it.
 	ProgressDeadline time.Duration
 }
@@ -207,6 +209,7 @@ func (s Service) Rollout() (*v1alpha1.Rollout, error) {
 			Strategy:         v1alpha1.Strategy{Canary: &v1alpha1.CanaryStrategy{Steps: s.Steps}},
 			Traffic:          s.traffic(),
 			AfterPromotion:   s.AfterPromotion,
+			Alerts:           s.Alerts,
 			ProgressDeadline: durationOr(s.ProgressDeadline, time.Minute),
 		},
 	}

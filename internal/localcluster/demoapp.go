@@ -48,12 +48,14 @@ type Behaviour struct {
 	ErrorRate  float64       // share of requests that fail with code Internal, 0..1
 	Latency    time.Duration // added to every answer
 	StartDelay time.Duration // from the pod's start until it is ready
+	GoodFor    time.Duration // from the pod's start until requests begin to fail
 }
 
 // ParseDemoTag reads a demo image's tag: a version, then options, joined by
 // "-". "v2-errors-20" fails 20% of its requests (decimals allowed),
 // "v3-latency-200ms" adds 200 ms to each, "v4-start-3s" takes 3 s to become
-// ready; they combine. Anything else is an error.
+// ready, "v5-errors-20-after-1m" fails as the first from a minute after the start
+// on; they combine. Anything else is an error.
 func ParseDemoTag(tag string) (Behaviour, error) {
 	b := Behaviour{Version: tag}
 	parts := strings.Split(tag, "-")
@@ -86,6 +88,8 @@ func (b *Behaviour) option(name, value string) error {
 		b.Latency = d
 	case "start":
 		b.StartDelay = d
+	case "after":
+		b.GoodFor = d
 	default:
 		return fmt.Errorf("unknown option %q", name)
 	}
@@ -147,6 +151,7 @@ type demoServer struct {
 	identity  metadata.MD
 	injected  metadata.MD // identity plus the mark
 	answer    *structpb.Struct
+	badFrom   time.Time // when requests begin to fail
 }
 
 func newDemoServer(pod *corev1.Pod, b Behaviour) (*demoServer, error) {
@@ -158,7 +163,7 @@ func newDemoServer(pod *corev1.Pod, b Behaviour) (*demoServer, error) {
 		return nil, fmt.Errorf("answer of pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
 	return &demoServer{
-		behaviour: b, identity: identity, answer: answer,
+		behaviour: b, identity: identity, answer: answer, badFrom: time.Now().Add(b.GoodFor),
 		injected: metadata.Join(identity, metadata.Pairs(TrailerInjected, "true")),
 	}, nil
 }
@@ -173,7 +178,7 @@ func (s *demoServer) get(ctx context.Context) (*structpb.Struct, error) {
 			return nil, status.FromContextError(ctx.Err()).Err()
 		}
 	}
-	if s.behaviour.ErrorRate > 0 && rand.Float64() < s.behaviour.ErrorRate {
+	if s.fails(time.Now()) {
 		if err := grpc.SetTrailer(ctx, s.injected); err != nil {
 			return nil, err
 		}
@@ -183,6 +188,12 @@ func (s *demoServer) get(ctx context.Context) (*structpb.Struct, error) {
 		return nil, err
 	}
 	return s.answer, nil
+}
+
+// fails tells whether a request at a time is one of those that the version is told to
+// fail.
+func (s *demoServer) fails(now time.Time) bool {
+	return s.behaviour.ErrorRate > 0 && !now.Before(s.badFrom) && rand.Float64() < s.behaviour.ErrorRate
 }
 
 // demoService describes the service without generated code: both messages

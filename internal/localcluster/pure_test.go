@@ -26,6 +26,7 @@ func TestParseDemoTag(t *testing.T) {
 		"v3-latency-200ms":             {Latency: 200 * time.Millisecond},
 		"v4-start-3s":                  {StartDelay: 3 * time.Second},
 		"v5-errors-1-latency-2s":       {ErrorRate: 0.01, Latency: 2 * time.Second},
+		"v5-errors-100-after-1m":       {ErrorRate: 1, GoodFor: time.Minute},
 		"v6-start-1ms-errors-100":      {ErrorRate: 1, StartDelay: time.Millisecond},
 		"2026.11-latency-0s-errors-0.": {},
 	} {
@@ -41,6 +42,17 @@ func TestParseDemoTag(t *testing.T) {
 		if got, err := ParseDemoTag(bad); err == nil {
 			t.Errorf("%q: accepted as %+v", bad, got)
 		}
+	}
+}
+
+// TestErrorsAfter holds that a version can be good for a while.
+func TestErrorsAfter(t *testing.T) {
+	s, err := newDemoServer(&corev1.Pod{}, Behaviour{ErrorRate: 1, GoodFor: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.fails(s.badFrom.Add(-time.Nanosecond)) || !s.fails(s.badFrom) {
+		t.Error("requests do not begin to fail when they should")
 	}
 }
 

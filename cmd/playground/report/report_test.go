@@ -15,7 +15,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files")
 
 func example() report.Demo {
-	seconds := 1.45678
+	seconds, promoted, reaction := 1.45678, 11.24321, 0.61239
 	return report.Demo{
 		Good: report.Release{
 			Outcome: report.Promoted, Reason: "Promoted", Message: "revision b passed every step and replaces a",
@@ -28,6 +28,12 @@ func example() report.Demo {
 			Revision: "c", Stable: "b", Seconds: 3.2871, Weights: []int32{10, 0},
 			Requests: map[string]int64{"b": 1124, "c": 48}, Failed: map[string]int64{"b": 0, "c": 11},
 			Versions: map[string]string{"b": "v2", "c": "v3-errors-20"}, SecondsToRollback: &seconds,
+		},
+		Late: report.Release{
+			Outcome: report.RolledBack, Reason: "AlertFiring", Message: "rolled back from d to b after its promotion by alert receiver",
+			Revision: "d", Stable: "b", Seconds: 27.912, Weights: []int32{10, 30, 60, 100, 0},
+			Requests: map[string]int64{"b": 2124, "d": 1948}, Failed: map[string]int64{"b": 0, "d": 112},
+			Versions: map[string]string{"b": "v2", "d": "v4-errors-50-after-25s"}, SecondsPromoted: &promoted, SecondsToRollback: &reaction,
 		},
 	}
 }
@@ -78,12 +84,18 @@ func TestProblems(t *testing.T) {
 		{"stable fails", func(d *report.Demo) { d.Bad.Failed["b"] = 2 }, "2 requests of revision v2 (b) failed"},
 		{"lost on the way", func(d *report.Demo) { d.Bad.Lost = 3 }, "3 requests were lost"},
 		{"nothing failed", func(d *report.Demo) { d.Bad.Failed["c"] = 0 }, "nothing was shown"},
+		{"late one not taken back", func(d *report.Demo) { d.Late.Outcome = report.Promoted }, "not rolled back by an alert but promoted"},
+		{"late one taken back by hand", func(d *report.Demo) { d.Late.Reason = "RolledBack" }, "not rolled back by an alert"},
+		{"late one taken back too soon", func(d *report.Demo) { d.Late.Weights = []int32{10, 0} }, "and then 0"},
+		{"late one fails others", func(d *report.Demo) { d.Late.Failed["b"] = 1 }, "1 requests of revision v2 (b) failed"},
+		{"no alert", func(d *report.Demo) { d.Late.SecondsToRollback = nil }, "no alert was seen"},
 		{"no bad sample", func(d *report.Demo) { d.Bad.SecondsToRollback = nil }, "no bad sample"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := example()
 			c.change(&d)
 			problems := append(d.Good.GoodProblems(weights), d.Bad.BadProblems("AnalysisFailed")...)
+			problems = append(problems, d.Late.LateProblems(weights, "AlertFiring")...)
 			switch {
 			case c.want == "" && len(problems) > 0:
 				t.Errorf("problems: %q", problems)

@@ -28,6 +28,7 @@ const (
 	You      = "you"
 	Sluice   = "sluice"
 	Analysis = "analysis"
+	Alerts   = "alerts"
 	Traffic  = "traffic"
 	Cluster  = "cluster"
 )

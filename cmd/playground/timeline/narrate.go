@@ -106,11 +106,21 @@ func decidedBy(t *v1alpha1.Transition) (who string, tone Tone) {
 		switch t.Reason {
 		case v1alpha1.ReasonAnalysisFailed, v1alpha1.ReasonAnalysisError:
 			return Analysis, Bad
+		case v1alpha1.ReasonAlertFiring:
+			return Alerts, Bad
 		case v1alpha1.ReasonAborted:
 			return You, Bad
 		}
 		return Sluice, Bad
-	case v1alpha1.TransitionRetried, v1alpha1.TransitionSuperseded, v1alpha1.TransitionRolledBack:
+	case v1alpha1.TransitionRolledBack:
+		switch t.Reason {
+		case v1alpha1.ReasonAnalysisFailed, v1alpha1.ReasonAnalysisError:
+			return Analysis, Bad
+		case v1alpha1.ReasonAlertFiring:
+			return Alerts, Bad
+		}
+		return You, Step
+	case v1alpha1.TransitionRetried, v1alpha1.TransitionSuperseded:
 		return You, Step
 	case v1alpha1.TransitionStarted, v1alpha1.TransitionStepEntered:
 		return Sluice, Step
