@@ -22,7 +22,7 @@ help: ## Show this list.
 ##@ Try
 
 .PHONY: demo
-demo: build ## Release a good and a bad version on a local cluster, and watch. Writes build/demo.json.
+demo: build ## Release a good version and two bad ones on a local cluster, and watch. Writes build/demo.json.
 	@echo "==> demo: a whole cluster on this machine; the first time its programs are built (about 25 minutes on two cores)"
 	@$(GO) run ./internal/localcluster/cmd/build >/dev/null
 	@bin/playground demo

@@ -1,5 +1,5 @@
 // Command playground boots a whole cluster on this machine, with Sluice, a demo
-// service and live traffic in it. "demo" releases a good and a bad version and ends;
+// service and live traffic in it. "demo" releases a good version and two bad ones and ends;
 // "up" stays for people to try things.
 package main
 
@@ -62,9 +62,9 @@ func newCommand() *cobra.Command {
 	}
 	up.Flags().StringVar(&o.apiAddress, "api-address", "127.0.0.1:0", "where this machine reaches the API server; port 0 is any")
 	up.Flags().StringVar(&o.prometheusAddress, "prometheus-address", "127.0.0.1:0", "where this machine reaches Prometheus; port 0 is any")
-	up.Flags().BoolVar(&o.skipDemo, "skip-demo", false, "go to the prompt at once, without the good and the bad release")
+	up.Flags().BoolVar(&o.skipDemo, "skip-demo", false, "go to the prompt at once, without the releases of the demo")
 	root.AddCommand(up, &cobra.Command{
-		Use: "demo", Short: "Release a good and a bad version, and tell how it went", Args: cobra.NoArgs,
+		Use: "demo", Short: "Release a good version and two bad ones, and tell how it went", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return enter(o, nil, runDemo) },
 	})
 	return root

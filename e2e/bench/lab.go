@@ -18,6 +18,7 @@ import (
 // resource definitions are used: nothing sends requests.
 var tools = []string{
 	localcluster.ToolEtcd, localcluster.ToolAPIServer, localcluster.ToolControllerManager, localcluster.ToolIstiod,
+	localcluster.ToolPrometheus, localcluster.ToolAlertmanager,
 }
 
 // auditPolicy records the operator's requests, and nothing of what they carry.
@@ -68,14 +69,14 @@ func (b *bench) measure(ctx context.Context, p part) (err error) {
 	}()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if err = b.boot(ctx, dir); err == nil {
+	if err = b.boot(ctx, dir, p.alerts); err == nil {
 		err = p.measure(ctx, b)
 	}
 	cancel() // Watches end before what they watch.
 	return errors.Join(err, b.stop())
 }
 
-func (b *bench) boot(ctx context.Context, dir string) error {
+func (b *bench) boot(ctx context.Context, dir string, alerts bool) error {
 	b.audit = filepath.Join(dir, "audit.log")
 	policy := filepath.Join(dir, "audit.yaml")
 	if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
@@ -83,7 +84,7 @@ func (b *bench) boot(ctx context.Context, dir string) error {
 	}
 	var err error
 	b.cluster, err = localcluster.Start(ctx, localcluster.Options{
-		Dir:           filepath.Join(dir, "cluster"),
+		Dir: filepath.Join(dir, "cluster"), Prometheus: alerts, Alertmanager: alerts,
 		APIServerArgs: []string{"--audit-policy-file=" + policy, "--audit-log-path=" + b.audit},
 	})
 	if err != nil {

@@ -38,16 +38,18 @@ type part struct {
 	name    string
 	about   string
 	measure func(ctx context.Context, b *bench) error
+	alerts  bool // with a Prometheus and an Alertmanager
 }
 
 var parts = []part{
-	{"abort", "from an abort action to weight 0", measureAborts},
-	{"sample", "from a bad sample to weight 0", measureSamples},
-	{"fleet100", "100 releases at once", func(ctx context.Context, b *bench) error { return measureFleet(ctx, b, b.size(100, 20)) }},
-	{"fleet500", "500 releases at once", func(ctx context.Context, b *bench) error { return measureFleet(ctx, b, b.size(500, 50)) }},
-	{"idle100", "100 Rollouts at rest", func(ctx context.Context, b *bench) error { return measureIdle(ctx, b, b.size(100, 20)) }},
-	{"idle1000", "1000 Rollouts at rest", func(ctx context.Context, b *bench) error { return measureIdle(ctx, b, b.size(1000, 50)) }},
-	{"restart", "stops and crashes with 100 releases in flight", measureRestarts},
+	{name: "abort", about: "from an abort action to weight 0", measure: measureAborts},
+	{name: "sample", about: "from a bad sample to weight 0", measure: measureSamples},
+	{name: "alert", about: "from an alert that fires to weight 0", measure: measureAlerts, alerts: true},
+	{name: "fleet100", about: "100 releases at once", measure: func(ctx context.Context, b *bench) error { return measureFleet(ctx, b, b.size(100, 20)) }},
+	{name: "fleet500", about: "500 releases at once", measure: func(ctx context.Context, b *bench) error { return measureFleet(ctx, b, b.size(500, 50)) }},
+	{name: "idle100", about: "100 Rollouts at rest", measure: func(ctx context.Context, b *bench) error { return measureIdle(ctx, b, b.size(100, 20)) }},
+	{name: "idle1000", about: "1000 Rollouts at rest", measure: func(ctx context.Context, b *bench) error { return measureIdle(ctx, b, b.size(1000, 50)) }},
+	{name: "restart", about: "stops and crashes with 100 releases in flight", measure: measureRestarts},
 }
 
 func main() {

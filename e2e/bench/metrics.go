@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"regexp"
@@ -11,7 +12,7 @@ import (
 )
 
 // metricServer answers queries as Prometheus would: 0 for every Rollout, and 1 for
-// those that were told to be bad.
+// those that were told to be bad. Those that an alert is to be about it has as metrics.
 type metricServer struct {
 	server   *http.Server
 	listener net.Listener
@@ -19,6 +20,7 @@ type metricServer struct {
 	mu     sync.Mutex
 	bad    map[string]bool
 	served map[string]time.Time // when 1 was first served
+	alerts map[string]string    // revisions by Rollout
 }
 
 // subject finds the Rollout in a query.
@@ -32,7 +34,7 @@ func startMetricServer() (*metricServer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening for queries: %w", err)
 	}
-	m := &metricServer{listener: listener, bad: map[string]bool{}, served: map[string]time.Time{}}
+	m := &metricServer{listener: listener, bad: map[string]bool{}, served: map[string]time.Time{}, alerts: map[string]string{}}
 	m.server = &http.Server{Handler: http.HandlerFunc(m.answer), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = m.server.Serve(listener) }()
 	return m, nil
@@ -48,6 +50,11 @@ func (m *metricServer) close() error {
 }
 
 func (m *metricServer) answer(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/metrics" {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+		m.expose(w)
+		return
+	}
 	name := subject.FindStringSubmatch(r.FormValue("query"))
 	if r.URL.Path != "/api/v1/query" || name == nil {
 		http.Error(w, "unknown query", http.StatusBadRequest)
@@ -60,6 +67,22 @@ func (m *metricServer) answer(w http.ResponseWriter, r *http.Request) {
 	}
 	_, _ = fmt.Fprintf(w, `{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[%d,%q]}]}}`,
 		time.Now().Unix(), value)
+}
+
+// expose writes the metrics that Prometheus reads.
+func (m *metricServer) expose(w io.Writer) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name, revision := range m.alerts {
+		_, _ = fmt.Fprintf(w, "bench_bad{rollout=%q,revision=%q,destination_workload_namespace=%q} 1\n", name, revision, namespace)
+	}
+}
+
+// alert has an alert fire about a revision of a Rollout.
+func (m *metricServer) alert(rollout, revision string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.alerts[rollout] = revision
 }
 
 // ask counts a query and tells whether it is to be answered badly.

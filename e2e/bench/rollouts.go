@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,6 +98,10 @@ func (f *fleet) deploy(ctx context.Context, name string) error {
 	rollout, err := service.Rollout()
 	if err != nil {
 		return err
+	}
+	for i := range rollout.Spec.Alerts {
+		rule := &rollout.Spec.Alerts[i]
+		rule.Matchers = append(slices.Clone(rule.Matchers), fmt.Sprintf("rollout=%q", name))
 	}
 	return f.b.create(ctx, rollouts, namespace, rollout)
 }

@@ -24,6 +24,9 @@ type Server struct {
 	ClientCAFile string
 	// Handler is the receiver.
 	Handler http.Handler
+
+	// listening, if set, is told where.
+	listening func(net.Addr)
 }
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable.
@@ -42,6 +45,9 @@ func (s *Server) Start(ctx context.Context) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Address)
 	if err != nil {
 		return fmt.Errorf("listening for alerts: %w", err)
+	}
+	if s.listening != nil {
+		s.listening(listener.Addr())
 	}
 	server := &http.Server{
 		Handler: s.Handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second,

@@ -47,6 +47,8 @@ func adviseReleasing(r *v1alpha1.Rollout, state State) []Advice {
 	abort := Advice{Command(r, "abort"), "returns all traffic to stable"}
 	step := CurrentStep(r)
 	switch {
+	case r.Status.Pause != nil:
+		return append(out, abort, Advice{Command(r, "promote"), "lets the release go on after its pause, with the next step"})
 	case step == nil || state != Paused && state != Progressing:
 		return append(out, abort)
 	case step.Approval == v1alpha1.ApprovalRequired:

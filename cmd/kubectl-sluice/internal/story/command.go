@@ -91,7 +91,7 @@ func pointless(r *v1alpha1.Rollout, kind v1alpha1.ActionType) string {
 			r.Status.Canary.Revision, r.Status.Abort.Reason, r.Status.Abort.Message, Command(r, "retry"))
 	case !releasing:
 		return fmt.Sprintf("no release of Rollout %s is in progress; %s", r.Name, rest(r))
-	case kind != v1alpha1.ActionAbort && r.Status.Step.Name == v1alpha1.PromotionStep:
+	case kind != v1alpha1.ActionAbort && r.Status.Step.Name == v1alpha1.PromotionStep && r.Status.Pause == nil:
 		return fmt.Sprintf("every step was passed already, and revision %s is becoming stable", r.Status.Canary.Revision)
 	}
 	return ""
@@ -169,6 +169,9 @@ func impactOfRollback(s *Snapshot, to string) []string {
 
 func impactOfPromote(s *Snapshot) []string {
 	r := s.Rollout
+	if r.Status.Step.Name == v1alpha1.PromotionStep {
+		return []string{fmt.Sprintf("The final move of revision %s goes on after its pause.", r.Status.Canary.Revision)}
+	}
 	out := []string{fmt.Sprintf("Step %s of revision %s is passed now.", Position(r), r.Status.Canary.Revision)}
 	out = append(out, skipped(s)...)
 	steps, after := Steps(r), int(r.Status.Step.Index)+1
@@ -185,6 +188,9 @@ func impactOfPromote(s *Snapshot) []string {
 
 func impactOfPromoteFull(s *Snapshot) []string {
 	r := s.Rollout
+	if r.Status.Step.Name == v1alpha1.PromotionStep {
+		return impactOfPromote(s)
+	}
 	var names []string
 	for i, step := range Steps(r) {
 		if i > int(r.Status.Step.Index) {

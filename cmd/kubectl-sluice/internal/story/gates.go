@@ -30,6 +30,12 @@ func Gates(s *Snapshot) []Gate {
 	if s.Rollout.Spec.Paused {
 		gates = append(gates, Gate{Name: "pause", Detail: "spec.paused holds the release"})
 	}
+	if p := s.Rollout.Status.Pause; p != nil {
+		gates = append(gates, Gate{Name: "pause", Detail: p.Message})
+	}
+	if len(s.Rollout.Spec.Alerts) > 0 {
+		gates = append(gates, alertsGate(s.Rollout))
+	}
 	if step == nil { // the final move, or a step that the spec lost
 		return gates
 	}
@@ -43,6 +49,15 @@ func Gates(s *Snapshot) []Gate {
 		gates = append(gates, bakeGate(s, step.Bake.Duration))
 	}
 	return gates
+}
+
+// alertsGate tells of an alert, or of the lack of an answer, that holds the release.
+func alertsGate(r *v1alpha1.Rollout) Gate {
+	c := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ConditionReconciling)
+	if c != nil && c.Status == metav1.ConditionTrue && (c.Reason == v1alpha1.ReasonAlertFiring || c.Reason == v1alpha1.ReasonAlertsUnknown) {
+		return Gate{Name: "alerts", Detail: c.Message}
+	}
+	return Gate{Name: "alerts", Open: true, Detail: "none holds the release"}
 }
 
 func podsGate(s *Snapshot) Gate {

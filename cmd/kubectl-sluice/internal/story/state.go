@@ -47,7 +47,7 @@ func StandingOf(r *v1alpha1.Rollout) Standing {
 		s.State = Degraded
 	case ready.Status == metav1.ConditionTrue:
 		s.State = Healthy
-	case ready.Reason == v1alpha1.ReasonPaused:
+	case ready.Reason == v1alpha1.ReasonPaused, ready.Reason == v1alpha1.ReasonAlertBreakerOpen:
 		s.State = Paused
 	case heldByPause(r, ready):
 		s.State, s.Message = Paused, "spec.paused holds the weight; "+ready.Message

@@ -1,6 +1,7 @@
 package story_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -152,6 +153,10 @@ func TestStanding(t *testing.T) {
 	held := storytest.Waiting()
 	held.Rollout.Spec.Paused = true
 	storytest.Moving(held, v1alpha1.ReasonShifting, "step half: weight 50% is not in force yet")
+	barred := storytest.Baking()
+	storytest.Moving(barred, v1alpha1.ReasonAlertBreakerOpen, "paused instead of aborted")
+	alerted := storytest.Baking()
+	storytest.Moving(alerted, v1alpha1.ReasonAlertFiring, "held by alert rule incident")
 	bare := &story.Snapshot{Rollout: &v1alpha1.Rollout{ObjectMeta: metav1.ObjectMeta{Generation: 1}}, Now: storytest.Now}
 	for _, tt := range []struct {
 		name string
@@ -164,6 +169,8 @@ func TestStanding(t *testing.T) {
 		{"aborted", storytest.Aborted(), story.Degraded},
 		{"a template that was not tried yet", unchecked, story.Progressing},
 		{"a weight that a pause holds", held, story.Paused},
+		{"a release that too many alerts paused", barred, story.Paused},
+		{"a release that an alert holds", alerted, story.Progressing},
 		{"a new spec after an abort", unobserved, story.Unobserved},
 		{"never looked at", bare, story.Unobserved},
 	} {
@@ -171,6 +178,40 @@ func TestStanding(t *testing.T) {
 			t.Errorf("%s is %s, not %s", tt.name, got, tt.want)
 		}
 		story.Explain(tt.at) // whatever is missing, it explains
+	}
+}
+
+// TestAlertGates holds that a release that alerts keep where it is says so, and how to
+// go on.
+func TestAlertGates(t *testing.T) {
+	s := storytest.Baking()
+	s.Rollout.Spec.Alerts = []v1alpha1.AlertRule{{Name: "incident"}}
+	gate := func(name string) *story.Gate {
+		for _, g := range story.Gates(s) {
+			if g.Name == name {
+				return &g
+			}
+		}
+		return nil
+	}
+	if g := gate("alerts"); g == nil || !g.Open {
+		t.Errorf("without an alert: %+v", g)
+	}
+	storytest.Moving(s, v1alpha1.ReasonAlertFiring, "held in step step-2 by alert rule incident")
+	if g := gate("alerts"); g == nil || g.Open || !strings.Contains(g.Detail, "rule incident") {
+		t.Errorf("with an alert: %+v", g)
+	}
+	s.Rollout.Status.Pause = &v1alpha1.PauseStatus{Reason: v1alpha1.ReasonPaused, Message: "paused by an alert"}
+	if g := gate("pause"); g == nil || g.Open || g.Detail != "paused by an alert" {
+		t.Errorf("paused: %+v", g)
+	}
+	goesOn := func(a story.Advice) bool { return strings.Contains(a.Command, "sluice promote checkout") }
+	if advice := story.Explain(s).Advice; !slices.ContainsFunc(advice, goesOn) {
+		t.Errorf("nothing says how to go on: %v", advice)
+	}
+	s.Rollout.Status.Step = &v1alpha1.StepStatus{Index: 3, Name: v1alpha1.PromotionStep, Weight: 100}
+	if _, err := story.Aim(s.Rollout, v1alpha1.ActionPromote, story.Target{}); err != nil {
+		t.Errorf("a paused final move cannot be let go on: %v", err)
 	}
 }
 
