@@ -52,8 +52,14 @@ func (d *decision) passAfterPromotion() {
 // watched reports whether stable is judged after its promotion.
 func (d *decision) watched() bool { return d.p.After != nil && d.p.After.BakedAt == nil }
 
+// afterPromotion reports whether the latest release was promoted and can still be taken
+// back: nothing can return to a revision whose ReplicaSet somebody deleted.
+func (d *decision) afterPromotion() bool {
+	return d.p.After != nil && d.p.Canary == "" && d.o.replicaSet(d.p.After.Previous).Name != ""
+}
+
 func (d *decision) rollBackOnAnalysis() {
-	if d.watched() && d.o.Analysis.Abort {
+	if d.watched() && d.afterPromotion() && d.o.Analysis.Abort {
 		d.rollBack(d.p.After.Previous, d.o.Analysis.Reason, d.o.Analysis.Message)
 	}
 }

@@ -145,10 +145,6 @@ func (d *decision) place() (string, time.Time) {
 	return "", time.Time{}
 }
 
-// afterPromotion reports whether the latest release was promoted and can still be
-// taken back by a change of weight.
-func (d *decision) afterPromotion() bool { return d.p.After != nil && d.p.Canary == "" }
-
 // Where names a step for people.
 func Where(step string) string {
 	if step == AfterPromotionStep {

@@ -266,6 +266,8 @@ func TestAlertsAfterPromotion(t *testing.T) {
 			edit: func(o *Observed) { o.Alerts = Alerts{Unknown: "nobody answers"} }},
 		"names the previous revision": {kind: abort, alert: AlertAction{Rule: "abort"}, refused: v1alpha1.ReasonNothingInProgress,
 			edit: func(o *Observed) { o.Actions[0].Revision = "a" }},
+		"when somebody deleted what is kept": {kind: abort, alert: AlertAction{Rule: "abort"}, refused: v1alpha1.ReasonNothingInProgress,
+			edit: func(o *Observed) { o.ReplicaSets = o.ReplicaSets[1:] }},
 		"when nothing is kept": {kind: abort, alert: AlertAction{Rule: "abort"}, refused: v1alpha1.ReasonNothingInProgress,
 			edit: func(o *Observed) { o.Position.After = nil }},
 	} {

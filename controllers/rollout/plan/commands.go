@@ -68,9 +68,9 @@ func (d *decision) refusal(a Action) *Problem {
 
 func (d *decision) abortOnCommand() {
 	for _, a := range d.pending(v1alpha1.ActionAbort) {
-		if after := d.p.After; after != nil && d.p.Canary == "" && a.Revision == d.p.Stable {
+		if d.afterPromotion() && a.Revision == d.p.Stable {
 			message := fmt.Sprintf("aborted after its promotion by %s", attribution(a))
-			d.rollBack(after.Previous, v1alpha1.ReasonAborted, message)
+			d.rollBack(d.p.After.Previous, v1alpha1.ReasonAborted, message)
 			d.applied(a, message)
 			continue
 		}
