@@ -87,13 +87,9 @@ func (d *director) see(s sighting) {
 			d.tell(s.at, d.narrator.Run(o)...)
 		}
 	case *v1alpha1.RolloutAction:
-		if s.gone {
-			return
+		if !s.gone {
+			d.seeAction(s.at, o)
 		}
-		if d.release != nil {
-			d.release.seeAction(o)
-		}
-		d.tell(s.at, d.narrator.Action(o)...)
 	case *istionetworking.VirtualService:
 		if o.Name == serviceName {
 			d.seeVirtualService(s.at, o, s.gone)
@@ -105,6 +101,13 @@ func (d *director) see(s sighting) {
 			d.seeSplit(s.at, split, timeline.Writer(o))
 		}
 	}
+}
+
+func (d *director) seeAction(at time.Time, a *v1alpha1.RolloutAction) {
+	if d.release != nil {
+		d.release.seeAction(a)
+	}
+	d.tell(at, d.narrator.Action(a)...)
 }
 
 func (d *director) seePod(pod *corev1.Pod, gone bool) {

@@ -122,18 +122,12 @@ func stableFires(rule *Rule, t *Target, alerts []Alert) bool {
 
 // effect goes by one alert alone.
 func effect(rule *Rule, t *Target, a *Alert, now time.Time) (Effect, string) {
-	revision, service := a.Labels[rule.revisionLabel], rule.scope == v1alpha1.AlertScopeService
-	holds := rule.Action == v1alpha1.AlertActionHold
+	if other := unrelated(rule, t, a, now); other != "" {
+		return EffectNone, other
+	}
+	revision := a.Labels[rule.revisionLabel]
 	switch {
-	case !rule.InForce(t.Step, t.Entered, now):
-		return EffectNone, "the rule is not in force " + plan.Where(t.Step)
-	case a.StartsAt.After(now.Add(clockSkew)):
-		return EffectNone, "the alert claims to begin in the future"
-	case revision == "" && !service:
-		return EffectNone, fmt.Sprintf("the alert has no label %s, and the rule's scope is Canary", rule.revisionLabel)
-	case revision != "" && revision != t.Canary && !(service && revision == t.Stable):
-		return EffectNone, fmt.Sprintf("the alert names revision %s, not the canary", shorten(revision, 63))
-	case holds:
+	case rule.Action == v1alpha1.AlertActionHold:
 		return EffectHold, "it fires"
 	case revision != "" && revision != t.Canary:
 		return EffectHold, "the alert names stable, not the canary"
@@ -145,4 +139,20 @@ func effect(rule *Rule, t *Target, a *Alert, now time.Time) (Effect, string) {
 		return EffectHold, "the alert began before the step's weight was in force: the canary may not be the cause"
 	}
 	return EffectAct, "it fires"
+}
+
+// unrelated says why an alert has nothing to do with the release now, or nothing.
+func unrelated(rule *Rule, t *Target, a *Alert, now time.Time) string {
+	revision, service := a.Labels[rule.revisionLabel], rule.scope == v1alpha1.AlertScopeService
+	switch {
+	case !rule.InForce(t.Step, t.Entered, now):
+		return "the rule is not in force " + plan.Where(t.Step)
+	case a.StartsAt.After(now.Add(clockSkew)):
+		return "the alert claims to begin in the future"
+	case revision == "" && !service:
+		return fmt.Sprintf("the alert has no label %s, and the rule's scope is Canary", rule.revisionLabel)
+	case revision != "" && revision != t.Canary && !(service && revision == t.Stable):
+		return fmt.Sprintf("the alert names revision %s, not the canary", shorten(revision, 63))
+	}
+	return ""
 }

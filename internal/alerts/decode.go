@@ -108,12 +108,12 @@ func decodeList(body []byte, now time.Time) ([]Alert, error) {
 	return alerts, nil
 }
 
-func newAlert(labels map[string]string, print string, starts time.Time, firing bool) (Alert, bool) {
+func newAlert(labels map[string]string, id string, starts time.Time, firing bool) (Alert, bool) {
 	if len(labels) == 0 || len(labels) > maxLabels || starts.Year() < earliest || starts.Year() > 9999 {
 		return Alert{}, false
 	}
-	if !fingerprintForm.MatchString(print) {
-		print = fingerprint(labels)
+	if !fingerprintForm.MatchString(id) {
+		id = fingerprint(labels)
 	}
-	return Alert{Labels: labels, Fingerprint: print, StartsAt: starts.UTC().Truncate(time.Microsecond), Firing: firing}, true
+	return Alert{Labels: labels, Fingerprint: id, StartsAt: starts.UTC().Truncate(time.Microsecond), Firing: firing}, true
 }

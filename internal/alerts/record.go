@@ -95,8 +95,8 @@ func abortedBy(matches []match) map[string]int32 {
 		rollouts[m.Alert.Fingerprint][m.target.UID] = true
 	}
 	counts := make(map[string]int32, len(rollouts))
-	for print, uids := range rollouts {
-		counts[print] = int32(len(uids))
+	for fingerprint, uids := range rollouts {
+		counts[fingerprint] = int32(len(uids))
 	}
 	return counts
 }

@@ -122,7 +122,7 @@ func decidedBy(t *v1alpha1.Transition) (who string, tone Tone) {
 		return You, Step
 	case v1alpha1.TransitionRetried, v1alpha1.TransitionSuperseded:
 		return You, Step
-	case v1alpha1.TransitionStarted, v1alpha1.TransitionStepEntered:
+	case v1alpha1.TransitionStarted, v1alpha1.TransitionStepEntered, v1alpha1.TransitionPaused:
 		return Sluice, Step
 	}
 	return Sluice, Step

@@ -122,7 +122,7 @@ func (d *decision) rollBack(to, reason, message string) {
 	d.transition(v1alpha1.TransitionRolledBack, to, AfterPromotionStep, reason, message)
 	if d.p.Canary == "" {
 		d.p.Canary = from
-		d.p.Abort = &Abort{Reason: reason, Message: shorten(message, 1024), Step: AfterPromotionStep, At: d.o.Now}
+		d.p.Abort = &Abort{Reason: reason, Message: shorten(message), Step: AfterPromotionStep, At: d.o.Now}
 	}
 	d.p.Stable, d.p.Proven, d.p.After = to, proven, nil
 }

@@ -254,7 +254,7 @@ func (d *decision) pause(reason, message string) {
 	if d.p.Pause != nil {
 		return
 	}
-	d.p.Pause = &Pause{Reason: reason, Message: shorten(message, 1024), At: d.o.Now}
+	d.p.Pause = &Pause{Reason: reason, Message: shorten(message), At: d.o.Now}
 	d.transition(v1alpha1.TransitionPaused, d.p.Canary, d.p.Step.Name, reason, message)
 }
 

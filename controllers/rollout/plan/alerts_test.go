@@ -94,15 +94,14 @@ func (x oracle) alertCounts(a Action) bool {
 	if alert.Rule != "abort" || len(x.o.Spec.Alerts) == 0 || alert.DryRun || alert.Barred != "" || x.o.Now.Before(alert.NotBefore) {
 		return false
 	}
-	rule, began := x.o.Spec.Alerts[0], time.Time{}
+	rule := x.o.Spec.Alerts[0]
+	var began time.Time
+	var inForce bool
 	if was.Step != nil {
-		began = was.Step.EnteredAt
+		began, inForce = was.Step.EnteredAt, len(rule.Steps) == 0
 	} else {
 		began = was.After.PromotedAt
-	}
-	inForce := len(rule.Steps) == 0
-	if was.Step == nil {
-		inForce = x.o.Now.Before(was.After.PromotedAt.Add(rule.AfterPromotion))
+		inForce = x.o.Now.Before(began.Add(rule.AfterPromotion))
 	}
 	if b := was.AlertBaseline; b != nil && b.Attempt == was.Attempt {
 		if slices.Contains(b.Firing, alert.Fingerprint) {

@@ -129,7 +129,7 @@ func (d *decision) transition(kind v1alpha1.TransitionType, revision, step, reas
 		Revision: revision,
 		Step:     step,
 		Reason:   reason,
-		Message:  shorten(message, 1024),
+		Message:  shorten(message),
 	})
 }
 

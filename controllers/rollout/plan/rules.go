@@ -53,7 +53,7 @@ func (d *decision) abortOnAnalysis() {
 
 // abort ends the release; the next split takes the traffic away.
 func (d *decision) abort(reason, message string) {
-	d.p.Abort = &Abort{Reason: reason, Message: shorten(message, 1024), Step: d.p.Step.Name, At: d.o.Now}
+	d.p.Abort = &Abort{Reason: reason, Message: shorten(message), Step: d.p.Step.Name, At: d.o.Now}
 	d.transition(v1alpha1.TransitionAborted, d.p.Canary, d.p.Step.Name, reason, message)
 	d.p.Step, d.p.Pause = nil, nil
 }
@@ -366,10 +366,13 @@ func microTime(t time.Time) metav1.MicroTime {
 	return metav1.NewMicroTime(t.UTC().Truncate(time.Microsecond))
 }
 
-// shorten cuts a text to what its field takes.
-func shorten(s string, most int) string {
-	if len(s) <= most {
+// maxMessage is how long a message in the status may be, in bytes.
+const maxMessage = 1024
+
+// shorten cuts a message to what its field takes.
+func shorten(s string) string {
+	if len(s) <= maxMessage {
 		return s
 	}
-	return strings.ToValidUTF8(s[:most-3], "") + "..."
+	return strings.ToValidUTF8(s[:maxMessage-3], "") + "..."
 }

@@ -86,7 +86,7 @@ func transitionStyle(t v1alpha1.TransitionType) draw.Style {
 	case v1alpha1.TransitionPromoted, v1alpha1.TransitionDeployed:
 		return draw.Good
 	case v1alpha1.TransitionStarted, v1alpha1.TransitionStepEntered, v1alpha1.TransitionRetried,
-		v1alpha1.TransitionSuperseded, v1alpha1.TransitionRolledBack:
+		v1alpha1.TransitionSuperseded, v1alpha1.TransitionRolledBack, v1alpha1.TransitionPaused:
 	}
 	return draw.Plain
 }

@@ -75,10 +75,8 @@ func pointless(r *v1alpha1.Rollout, kind v1alpha1.ActionType) string {
 	switch {
 	case r.DeletionTimestamp != nil:
 		return fmt.Sprintf("Rollout %s is being deleted, and gives its routing back", r.Name)
-	case kind == v1alpha1.ActionRetry && !Aborted(r):
-		return fmt.Sprintf("no release of Rollout %s was aborted; %s", r.Name, rest(r))
 	case kind == v1alpha1.ActionRetry:
-		return ""
+		return pointlessRetry(r)
 	case kind == v1alpha1.ActionRollback && releasing:
 		return fmt.Sprintf("revision %s is being released, and stable has not changed; \"%s\" returns all traffic to it",
 			r.Status.Canary.Revision, Command(r, "abort"))
@@ -91,10 +89,25 @@ func pointless(r *v1alpha1.Rollout, kind v1alpha1.ActionType) string {
 			r.Status.Canary.Revision, r.Status.Abort.Reason, r.Status.Abort.Message, Command(r, "retry"))
 	case !releasing:
 		return fmt.Sprintf("no release of Rollout %s is in progress; %s", r.Name, rest(r))
-	case kind != v1alpha1.ActionAbort && r.Status.Step.Name == v1alpha1.PromotionStep && r.Status.Pause == nil:
-		return fmt.Sprintf("every step was passed already, and revision %s is becoming stable", r.Status.Canary.Revision)
+	case kind != v1alpha1.ActionAbort:
+		return pointlessPromotion(r)
 	}
 	return ""
+}
+
+func pointlessRetry(r *v1alpha1.Rollout) string {
+	if Aborted(r) {
+		return ""
+	}
+	return fmt.Sprintf("no release of Rollout %s was aborted; %s", r.Name, rest(r))
+}
+
+// pointlessPromotion says so of the final move, unless that was paused.
+func pointlessPromotion(r *v1alpha1.Rollout) string {
+	if r.Status.Step.Name != v1alpha1.PromotionStep || r.Status.Pause != nil {
+		return ""
+	}
+	return fmt.Sprintf("every step was passed already, and revision %s is becoming stable", r.Status.Canary.Revision)
 }
 
 // rest says what a Rollout does instead.
@@ -130,6 +143,8 @@ func Impact(s *Snapshot, kind v1alpha1.ActionType, to string) []string {
 		out = impactOfPromoteFull(s)
 	case v1alpha1.ActionRetry:
 		out = impactOfRetry(s)
+	case v1alpha1.ActionPause:
+		out = []string{"The release holds its weight until somebody promotes its step."}
 	}
 	if s.Rollout.Status.ObservedGeneration < s.Rollout.Generation {
 		out = append(out, "The spec was changed a moment ago and the operator has not looked at it yet: another revision may replace this one.")
