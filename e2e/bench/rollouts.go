@@ -99,6 +99,7 @@ func (f *fleet) deploy(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	rollout.Spec.Alerts = slices.Clone(rollout.Spec.Alerts) // the service's are everybody's
 	for i := range rollout.Spec.Alerts {
 		rule := &rollout.Spec.Alerts[i]
 		rule.Matchers = append(slices.Clone(rule.Matchers), fmt.Sprintf("rollout=%q", name))
