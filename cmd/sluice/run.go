@@ -32,6 +32,7 @@ import (
 	"github.com/sluice-dev/sluice/controllers/analysisrun"
 	"github.com/sluice-dev/sluice/controllers/handover"
 	"github.com/sluice-dev/sluice/controllers/rollout"
+	"github.com/sluice-dev/sluice/internal/egress"
 	"github.com/sluice-dev/sluice/trafficrouting/gatewayapi"
 	"github.com/sluice-dev/sluice/trafficrouting/istio"
 	"github.com/sluice-dev/sluice/trafficrouting/mux"
@@ -223,7 +224,7 @@ func (o *options) addControllers(ctx context.Context, mgr ctrl.Manager, config *
 	if err != nil {
 		return err
 	}
-	metricOptions := prometheus.Options{AllowLoopback: o.allowLoopbackMetrics, Deny: apiServer}
+	metricOptions := prometheus.Options{Options: egress.Options{AllowLoopback: o.allowLoopbackMetrics, Deny: apiServer}}
 	watch, breaker, err := o.alerts.add(mgr, metricOptions)
 	if err != nil {
 		return err
@@ -267,7 +268,7 @@ func apiServerAddresses(ctx context.Context, config *rest.Config) ([]netip.Addr,
 	if err != nil {
 		return nil, fmt.Errorf("reading the API server's address: %w", err)
 	}
-	addrs, err := prometheus.Resolve(ctx, server.Hostname())
+	addrs, err := egress.Resolve(ctx, server.Hostname())
 	if err != nil {
 		return nil, fmt.Errorf("resolving the API server's address: %w", err)
 	}
