@@ -31,8 +31,10 @@ import (
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/controllers/analysisrun"
 	"github.com/sluice-dev/sluice/controllers/handover"
+	"github.com/sluice-dev/sluice/controllers/notifier"
 	"github.com/sluice-dev/sluice/controllers/rollout"
 	"github.com/sluice-dev/sluice/internal/egress"
+	"github.com/sluice-dev/sluice/internal/notify"
 	"github.com/sluice-dev/sluice/trafficrouting/gatewayapi"
 	"github.com/sluice-dev/sluice/trafficrouting/istio"
 	"github.com/sluice-dev/sluice/trafficrouting/mux"
@@ -224,6 +226,12 @@ func (o *options) addControllers(ctx context.Context, mgr ctrl.Manager, config *
 	if err != nil {
 		return err
 	}
+	teller, err := notifier.Setup(ctx, mgr, notifier.Options{Poster: notify.HTTP{
+		Egress: egress.Options{AllowLoopback: o.allowLoopbackNotify, Deny: apiServer},
+	}})
+	if err != nil {
+		return fmt.Errorf("adding notifications: %w", err)
+	}
 	metricOptions := prometheus.Options{Options: egress.Options{AllowLoopback: o.allowLoopbackMetrics, Deny: apiServer}}
 	watch, breaker, err := o.alerts.add(mgr, metricOptions)
 	if err != nil {
@@ -240,6 +248,7 @@ func (o *options) addControllers(ctx context.Context, mgr ctrl.Manager, config *
 		Watched:     kinds,
 		Clock:       clock.RealClock{},
 		Events:      mgr.GetEventRecorder("sluice.dev/rollout"),
+		Teller:      teller,
 		Runs:        runs,
 		Unwritten:   unwritten,
 		Unsettled:   api.unsettledUntil,
@@ -261,8 +270,8 @@ func (o *options) addControllers(ctx context.Context, mgr ctrl.Manager, config *
 	return nil
 }
 
-// apiServerAddresses are where no metric provider may be: a query must never
-// reach the API server. Loopback is a matter of its own flag.
+// apiServerAddresses are where no metric provider and no notifier may be: what they
+// are asked or sent must never reach the API server. Loopback is a matter of its own flag.
 func apiServerAddresses(ctx context.Context, config *rest.Config) ([]netip.Addr, error) {
 	server, _, err := rest.DefaultServerUrlFor(config)
 	if err != nil {
