@@ -118,7 +118,9 @@ type NotificationEndpoint struct {
 type NotificationTrigger struct {
 	// type is that of a Rollout's transition, or Stalled: a Rollout that only a
 	// person can get further, for another reason than an abort. An abort is told once,
-	// as Aborted.
+	// as Aborted, and what takes traffic back after a promotion once, as RolledBack.
+	// Paused tells of every release that waits for somebody: for an alert, a command,
+	// spec.paused, or a step's approval.
 	// +required
 	Type NotificationType `json:"type"`
 
@@ -147,9 +149,15 @@ type NotificationTrigger struct {
 // +kubebuilder:validation:Enum=Deployed;Started;StepEntered;Promoted;Aborted;Retried;Superseded;RolledBack;Paused;Stalled
 type NotificationType string
 
-// NotificationStalled is the NotificationType that no transition has: a Rollout has a
-// new reason to be Stalled, and no release was aborted.
-const NotificationStalled NotificationType = ConditionStalled
+// NotificationTypes that conditions lead to.
+const (
+	// NotificationStalled, which no transition is: a Rollout has a new reason to be
+	// Stalled, and no release was aborted.
+	NotificationStalled NotificationType = ConditionStalled
+	// NotificationPaused: a release waits for somebody to promote it. Besides the
+	// transition it tells of steps that want approval, and of spec.paused.
+	NotificationPaused = NotificationType(TransitionPaused)
+)
 
 // NotifierStatus tells whether the notifier is usable.
 type NotifierStatus struct {

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/lru"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -82,8 +81,8 @@ func NewDispatcher(process context.Context, directory Directory, poster Poster) 
 }
 
 // Tell takes what a written status has to tell, and returns at once.
-func (d *Dispatcher) Tell(rollout *v1alpha1.Rollout, transitions []v1alpha1.Transition, stalled *metav1.Condition) {
-	all := Notices(rollout, transitions, stalled)
+func (d *Dispatcher) Tell(rollout *v1alpha1.Rollout, happened []v1alpha1.Transition) {
+	all := Notices(rollout, happened)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, n := range all {

@@ -126,7 +126,7 @@ func tell(d *Dispatcher, second int) {
 	d.Tell(rollout, []v1alpha1.Transition{{
 		Type: v1alpha1.TransitionAborted, Reason: "AnalysisFailed", Message: fmt.Sprint(second),
 		At: metav1.NewMicroTime(t0.Add(time.Duration(second) * time.Second)),
-	}}, nil)
+	}})
 }
 
 // counted runs f and gives how often each result was counted meanwhile.
@@ -300,7 +300,7 @@ func TestNoticesAreBounded(t *testing.T) {
 
 func TestStopSendsWhatIsQueued(t *testing.T) {
 	slow := func(context.Context, string, int) error {
-		time.Sleep(time.Second) //nolint:forbidigo // The bubble's time passes at once.
+		time.Sleep(1100 * time.Millisecond) //nolint:forbidigo // The bubble's time passes at once.
 		return nil
 	}
 	for name, tc := range map[string]struct {
@@ -310,9 +310,9 @@ func TestStopSendsWhatIsQueued(t *testing.T) {
 		want    map[Reason]int
 		most    time.Duration
 	}{
-		"stop":           {true, 4, slow, map[Reason]int{ReasonSent: 4}, 4 * time.Second},
+		"stop":           {true, 4, slow, map[Reason]int{ReasonSent: 4}, 4400 * time.Millisecond},
 		"stop with much": {true, 20, slow, map[Reason]int{ReasonSent: 5, ReasonLost: 15}, 6 * time.Second},
-		"lease lost":     {false, 4, slow, map[Reason]int{ReasonSent: 1, ReasonLost: 3}, time.Second},
+		"lease lost":     {false, 4, slow, map[Reason]int{ReasonSent: 1, ReasonLost: 3}, 1100 * time.Millisecond},
 		"server away": {true, 2, func(context.Context, string, int) error { return &Error{Reason: ReasonUnavailable} },
 			map[Reason]int{ReasonLost: 2}, drainTime},
 	} {

@@ -26,31 +26,18 @@ type Notice struct {
 	At                 time.Time
 }
 
-// Notices lists what a written status has to tell: its transitions, in order, and a
-// new reason to be Stalled, if there is one.
-func Notices(rollout *v1alpha1.Rollout, transitions []v1alpha1.Transition, stalled *metav1.Condition) []Notice {
+// Notices lists what a written status has to tell, in order.
+func Notices(rollout *v1alpha1.Rollout, happened []v1alpha1.Transition) []Notice {
 	base := Notice{
 		Namespace: rollout.Namespace, Rollout: rollout.Name, UID: rollout.UID, Labels: maps.Clone(rollout.Labels),
 		Stable: revisionOf(rollout.Status.Stable), Canary: revisionOf(rollout.Status.Canary),
 	}
-	all := make([]Notice, 0, len(transitions)+1)
-	for i := range transitions {
-		t, n := &transitions[i], base
+	all := make([]Notice, len(happened))
+	for i := range happened {
+		t, n := &happened[i], base
 		n.Type, n.Reason, n.Message = v1alpha1.NotificationType(t.Type), t.Reason, t.Message
 		n.Revision, n.Step, n.At = t.Revision, t.Step, t.At.Time
-		all = append(all, n)
-	}
-	if stalled != nil {
-		n := base
-		n.Type, n.Reason, n.Message = v1alpha1.NotificationStalled, stalled.Reason, stalled.Message
-		n.Revision, n.At = n.Stable, stalled.LastTransitionTime.Time
-		if n.Canary != "" {
-			n.Revision = n.Canary
-		}
-		if rollout.Status.Step != nil {
-			n.Step = rollout.Status.Step.Name
-		}
-		all = append(all, n)
+		all[i] = n
 	}
 	return all
 }
@@ -62,10 +49,10 @@ func revisionOf(s *v1alpha1.RevisionStatus) string {
 	return s.Revision
 }
 
-// ID tells a notice from every other. It is the same however often it is told. A
-// condition keeps its time while its reason changes, so the reason is part of it.
+// ID tells a notice from every other. It is the same however often it is told.
+// Several steps may be entered at one moment.
 func (n *Notice) ID() string {
-	return fmt.Sprintf("%s/%s/%s/%d", n.UID, n.Type, n.Reason, n.At.UnixMicro())
+	return fmt.Sprintf("%s/%s/%s/%s/%s/%d", n.UID, n.Type, n.Reason, n.Revision, n.Step, n.At.UnixMicro())
 }
 
 // Trigger returns why a Notifier is told of a notice, or nil.

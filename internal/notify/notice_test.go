@@ -34,28 +34,26 @@ func TestNotices(t *testing.T) {
 	got := Notices(rollout, []v1alpha1.Transition{{
 		Type: v1alpha1.TransitionAborted, Reason: want.Reason, Revision: want.Revision, Step: "ten", Message: want.Message,
 		At: metav1.NewMicroTime(t0),
-	}}, nil)
+	}})
 	if diff := cmp.Diff([]Notice{want}, got); diff != "" {
 		t.Errorf("a transition (-want +got):\n%s", diff)
 	}
-	want.Type, want.Reason, want.Message = "Stalled", "RouteMissing", "no route"
-	stalled := &metav1.Condition{Reason: "RouteMissing", Message: "no route", LastTransitionTime: metav1.NewTime(t0)}
-	if diff := cmp.Diff([]Notice{want}, Notices(rollout, nil, stalled)); diff != "" {
-		t.Errorf("a stall (-want +got):\n%s", diff)
-	}
 	rollout.Status = v1alpha1.RolloutStatus{}
-	if got := Notices(rollout, nil, stalled); len(got) != 1 || got[0].Revision != "" || got[0].Step != "" {
-		t.Errorf("a stall of nothing: %+v", got)
+	got = Notices(rollout, []v1alpha1.Transition{{Type: "Stalled", Reason: "RouteMissing"}, {Type: "Paused"}})
+	if len(got) != 2 || got[0].Type != v1alpha1.NotificationStalled || got[1].Type != v1alpha1.NotificationPaused || got[0].Stable != "" {
+		t.Errorf("of nothing deployed: %+v", got)
 	}
 }
 
 func TestIDsDiffer(t *testing.T) {
 	base := aborted().ID()
 	for what, edit := range map[string]func(*Notice){
-		"UID":    func(n *Notice) { n.UID = "other" },
-		"type":   func(n *Notice) { n.Type = "Promoted" },
-		"reason": func(n *Notice) { n.Reason = "Aborted" },
-		"time":   func(n *Notice) { n.At = n.At.Add(time.Microsecond) },
+		"UID":      func(n *Notice) { n.UID = "other" },
+		"type":     func(n *Notice) { n.Type = "Promoted" },
+		"reason":   func(n *Notice) { n.Reason = "Aborted" },
+		"step":     func(n *Notice) { n.Step = "twenty" },
+		"revision": func(n *Notice) { n.Revision = "other" },
+		"time":     func(n *Notice) { n.At = n.At.Add(time.Microsecond) },
 	} {
 		n := aborted()
 		if edit(n); n.ID() == base {

@@ -13,7 +13,9 @@ import (
 type NotificationTriggerApplyConfiguration struct {
 	// type is that of a Rollout's transition, or Stalled: a Rollout that only a
 	// person can get further, for another reason than an abort. An abort is told once,
-	// as Aborted.
+	// as Aborted, and what takes traffic back after a promotion once, as RolledBack.
+	// Paused tells of every release that waits for somebody: for an alert, a command,
+	// spec.paused, or a step's approval.
 	Type *apiv1alpha1.NotificationType `json:"type,omitempty"`
 	// reasons limit the trigger to these reasons of the transition, or of the
 	// condition Stalled. Without it every reason is told.
