@@ -170,3 +170,7 @@ const (
 	// ReasonNotifierSecretUnreadable: a Secret could not be read just now.
 	ReasonNotifierSecretUnreadable = "SecretUnreadable"
 )
+
+// ReasonNotificationFailed is the reason of an Event that says that a Notifier could not
+// tell of something, and why.
+const ReasonNotificationFailed = "NotificationFailed"

@@ -2,6 +2,7 @@ package notifier
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -108,7 +109,7 @@ func (s *secrets) value(ctx context.Context, ref *v1alpha1.SecretKeyReference) [
 	}
 	value, ok := secret.Data[ref.Key]
 	if !ok {
-		s.err = &notify.Error{Reason: notify.ReasonSecretMissing}
+		s.err = &notify.Error{Reason: notify.ReasonSecretMissing, Detail: fmt.Sprintf("Secret %s has no key %s", ref.Name, ref.Key)}
 	}
 	return value
 }
@@ -127,11 +128,12 @@ func (s *secrets) read(ctx context.Context, name string) *corev1.Secret {
 		s.known[name] = secret
 		return secret
 	case apierrors.IsNotFound(err):
-		s.err = &notify.Error{Reason: notify.ReasonSecretMissing}
+		s.err = &notify.Error{Reason: notify.ReasonSecretMissing, Detail: fmt.Sprintf("there is no Secret %s", name)}
 	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
-		s.err = &notify.Error{Reason: notify.ReasonSecretForbidden}
+		s.err = &notify.Error{Reason: notify.ReasonSecretForbidden, Detail: fmt.Sprintf(
+			"the operator may not read Secret %s: a Role in this namespace must let it get it", name)}
 	default:
-		s.err = &notify.Error{Reason: notify.ReasonSecretUnreadable}
+		s.err = &notify.Error{Reason: notify.ReasonSecretUnreadable, Detail: fmt.Sprintf("Secret %s could not be read just now", name)}
 	}
 	return nil
 }

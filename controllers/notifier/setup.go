@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -56,10 +59,21 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) (*notify.Dispatcher
 		return nil, fmt.Errorf("set up the reconciler of Notifiers: %w", err)
 	}
 	dispatcher := notify.NewDispatcher(ctx, d, o.Poster)
+	dispatcher.Failed = recordFailures(mgr.GetEventRecorder("sluice.dev/notifier"))
 	if err := mgr.Add(dispatcher); err != nil {
 		return nil, fmt.Errorf("set up notifications: %w", err)
 	}
 	return dispatcher, nil
+}
+
+// recordFailures tells who reads the Events of a Notifier what was not told. It says a
+// fixed reason and a status: neither an address nor an answer.
+func recordFailures(recorder events.EventRecorder) func(types.NamespacedName, types.UID, *notify.Notice, *notify.Error) {
+	return func(name types.NamespacedName, uid types.UID, n *notify.Notice, why *notify.Error) {
+		regarding := &v1alpha1.Notifier{ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name, UID: uid}}
+		recorder.Eventf(regarding, nil, corev1.EventTypeWarning, v1alpha1.ReasonNotificationFailed, "Notify",
+			"could not tell of %s of Rollout %s, %s: %s", n.Type, n.Rollout, why.Reason, why.Error())
+	}
 }
 
 // forward has Notifiers looked at that could not be used.

@@ -62,7 +62,9 @@ func (w *world) wantTold(e *ear, want ...string) {
 	}
 }
 
-func approved(r *v1alpha1.Rollout) { r.Spec.Strategy.Canary.Steps[0].Approval = v1alpha1.ApprovalRequired }
+func approved(r *v1alpha1.Rollout) {
+	r.Spec.Strategy.Canary.Steps[0].Approval = v1alpha1.ApprovalRequired
+}
 
 // TestEachTransitionIsToldOnce plays a release that waits for approval, passes, and is
 // rolled back after its promotion, by the analysis.

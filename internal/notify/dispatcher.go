@@ -49,6 +49,10 @@ type Poster interface {
 type Dispatcher struct {
 	directory Directory
 	poster    Poster
+	// Failed, if not nil, is told of a notification that was given up, and must not
+	// block. It is set before Start.
+	Failed func(notifier types.NamespacedName, uid types.UID, n *Notice, why *Error)
+
 	// stopping tells whether the process is to end, rather than to follow another leader.
 	stopping func() bool
 
@@ -237,9 +241,18 @@ func (d *Dispatcher) work(ctx context.Context, name types.NamespacedName, q *que
 		case ctx.Err() != nil:
 			count(j.notice.Type, ReasonLost)
 		default:
-			count(j.notice.Type, ReasonOf(err))
+			d.giveUp(name, &j, err)
 		}
 		logger.Error(err, "Could not tell", "rollout", j.notice.Namespace+"/"+j.notice.Rollout, "type", string(j.notice.Type))
+	}
+}
+
+func (d *Dispatcher) giveUp(name types.NamespacedName, j *job, err error) {
+	why := &Error{Reason: ReasonFailed}
+	errors.As(err, &why)
+	count(j.notice.Type, why.Reason)
+	if d.Failed != nil && why.Reason != ReasonNotifierMissing {
+		d.Failed(name, j.uid, &j.notice, why)
 	}
 }
 

@@ -86,7 +86,7 @@ type Error struct {
 	Reason Reason
 	// Status is the HTTP status, or 0.
 	Status int
-	// Detail says more about a spec, in words; nothing of a Secret gets into it.
+	// Detail says more about a spec, in words; nothing that is in a Secret gets into it.
 	Detail string
 	// RetryAfter is how long the server wants to be left alone, or 0.
 	RetryAfter time.Duration
