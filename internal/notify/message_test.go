@@ -27,6 +27,8 @@ func TestMessages(t *testing.T) {
 	stalled := aborted()
 	stalled.Type, stalled.Reason, stalled.Labels, stalled.Canary = "Stalled", "RouteMissing", nil, ""
 	stalled.Message = "VirtualService checkout has no route primary"
+	rolledBack := aborted()
+	rolledBack.Type, rolledBack.Revision, rolledBack.Step = "RolledBack", rolledBack.Stable, v1alpha1.AfterPromotionStep
 	for _, format := range formats {
 		var text bytes.Buffer
 		for _, tc := range []struct {
@@ -35,6 +37,7 @@ func TestMessages(t *testing.T) {
 		}{
 			{aborted(), ""},
 			{hostile, ""},
+			{rolledBack, ""},
 			{stalled, "<https://wiki.example.com/{{.Rollout}}|help>\n{{.Message}}"},
 		} {
 			m, err := NewMessage(format, tc.notice, tc.template)

@@ -54,7 +54,8 @@ func fieldsOf(n *Notice, escape func(string) string) Fields {
 // sentence is the text without a template.
 var sentence = template.Must(template.New("").Parse(
 	`{{.Namespace}}/{{.Rollout}} {{.Type}}{{with .Message}}: {{.}}{{end}}` +
-		` ({{.Reason}}{{with .Revision}}, revision {{.}}{{end}}{{with .Step}}, step {{.}}{{end}})`))
+		` ({{.Reason}}{{with .Revision}}, revision {{.}}{{end}}` +
+		`{{if eq .Type "RolledBack"}}{{with .Canary}} in place of {{.}}{{end}}{{end}}{{with .Step}}, step {{.}}{{end}})`))
 
 // Text renders a notice. escape is applied to what is inserted and not to the
 // template's own text, which whoever wrote the Notifier answers for. A template that
