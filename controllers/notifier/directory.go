@@ -34,7 +34,7 @@ var _ notify.Directory = (*directory)(nil)
 // List implements notify.Directory.
 func (d *directory) List(ctx context.Context, namespace string) ([]v1alpha1.Notifier, error) {
 	var list v1alpha1.NotifierList
-	if err := d.objects.List(ctx, &list, client.InNamespace(namespace)); err != nil {
+	if err := d.objects.List(ctx, &list, client.InNamespace(namespace), client.DisableReadYourWritesConsistency); err != nil {
 		return nil, err
 	}
 	return list.Items, nil
@@ -43,7 +43,7 @@ func (d *directory) List(ctx context.Context, namespace string) ([]v1alpha1.Noti
 // Get implements notify.Directory.
 func (d *directory) Get(ctx context.Context, name types.NamespacedName) (*v1alpha1.Notifier, notify.Target, error) {
 	var n v1alpha1.Notifier
-	if err := d.objects.Get(ctx, name, &n); err != nil {
+	if err := d.objects.Get(ctx, name, &n, client.DisableReadYourWritesConsistency); err != nil {
 		return nil, notify.Target{}, &notify.Error{Reason: notify.ReasonNotifierMissing}
 	}
 	target, err := d.target(ctx, &n)

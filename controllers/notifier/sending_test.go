@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -45,8 +47,9 @@ func (j *journal) String() string {
 	return j.text.String()
 }
 
-// operate runs notifications as the operator does, until the test ends.
-func (w *world) operate(logs *journal) *notify.Dispatcher {
+// operate runs notifications as the operator does, until the test ends, or it is
+// stopped, which returns when the manager has stopped.
+func (w *world) operate(logs *journal) (d *notify.Dispatcher, stop func()) {
 	w.t.Helper()
 	skip := true
 	mgr, err := ctrl.NewManager(server.Config(w.t), ctrl.Options{
@@ -55,17 +58,21 @@ func (w *world) operate(logs *journal) *notify.Dispatcher {
 		Logger: logr.FromSlogHandler(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	w.Expect(err).NotTo(gomega.HaveOccurred())
-	ctx, stop := context.WithCancel(w.ctx)
-	d, err := Setup(ctx, mgr, Options{Poster: notify.HTTP{Egress: egress.Options{AllowLoopback: true}}})
+	ctx, cancel := context.WithCancel(w.ctx)
+	d, err = Setup(ctx, mgr, Options{Poster: notify.HTTP{Egress: egress.Options{AllowLoopback: true}}})
 	w.Expect(err).NotTo(gomega.HaveOccurred())
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
-	w.t.Cleanup(func() {
-		stop()
+	stop = sync.OnceFunc(func() {
+		cancel()
 		w.Expect(<-ended).To(gomega.Succeed())
 	})
+	w.t.Cleanup(func() {
+		stop()
+		d.Wait()
+	})
 	w.Expect(mgr.GetCache().WaitForCacheSync(ctx)).To(gomega.BeTrue())
-	return d
+	return d, stop
 }
 
 // await waits until the operator knows a Notifier as it is.
@@ -99,7 +106,7 @@ func TestRotatedSecretsArePickedUp(t *testing.T) {
 		AddressFrom: ref("hook", "address"), Bearer: ref("hook", "token"),
 	}})
 	logs := &journal{}
-	d := w.operate(logs)
+	d, _ := w.operate(logs)
 	w.await(n, "Usable")
 
 	w.abort(d, "one")
@@ -127,7 +134,7 @@ func TestFailuresAreVisibleAndSecretsAreNot(t *testing.T) {
 		AddressFrom: ref("hook", "address"), Bearer: ref("hook", "token"),
 	}})
 	logs := &journal{}
-	d := w.operate(logs)
+	d, _ := w.operate(logs)
 	w.await(n, "Usable")
 	w.abort(d, "one")
 	w.Eventually(got).Should(gomega.Receive())
@@ -159,7 +166,7 @@ func TestLostSecretIsNoticed(t *testing.T) {
 	address, got := w.receive(http.StatusOK)
 	w.secret("hook", map[string]string{"address": address})
 	n := w.create("hook", v1alpha1.NotifierSpec{Teams: &v1alpha1.ChatWebhook{AddressFrom: *ref("hook", "address")}})
-	d := w.operate(&journal{})
+	d, _ := w.operate(&journal{})
 	w.await(n, "Usable")
 	var s metav1.PartialObjectMetadata
 	s.SetGroupVersionKind(metav1.SchemeGroupVersion.WithKind("Secret"))
@@ -183,10 +190,41 @@ func TestWrongTemplateSilencesNobody(t *testing.T) {
 		Webhook:  &v1alpha1.NotificationEndpoint{Address: address},
 		Triggers: []v1alpha1.NotificationTrigger{{Type: "Aborted", Template: "{{.Nothing}}"}},
 	})
-	d := w.operate(&journal{})
+	d, _ := w.operate(&journal{})
 	w.await(n, "TemplateInvalid")
 	w.abort(d, "one")
 	var r request
 	w.Eventually(got).Should(gomega.Receive(&r))
 	w.Expect(r.body).To(gomega.ContainSubstring("/checkout Aborted: one (AnalysisFailed)"))
+}
+
+// TestWhatIsQueuedOutlivesTheManager stops the manager while a receiver has not answered
+// yet: the next leader does not wait for it, and what is queued behind is sent even so.
+func TestWhatIsQueuedOutlivesTheManager(t *testing.T) {
+	w := newWorld(t)
+	answer := make(chan struct{})
+	got := make(chan string, 10)
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got <- string(body)
+		select {
+		case <-answer:
+		case <-r.Context().Done():
+		}
+	}))
+	t.Cleanup(s.Close)
+	w.secret("hook", map[string]string{"address": s.URL})
+	n := w.create("hook", v1alpha1.NotifierSpec{Webhook: &v1alpha1.NotificationEndpoint{AddressFrom: ref("hook", "address")}})
+	d, stop := w.operate(&journal{})
+	w.await(n, "Usable")
+	w.abort(d, "one")
+	w.Eventually(got).Should(gomega.Receive(gomega.ContainSubstring("one")))
+	w.abort(d, "two")
+	stop()
+	w.abort(d, "three") // by a reconcile that ends last
+
+	close(answer)
+	d.Wait()
+	w.Expect(got).To(gomega.Receive(gomega.ContainSubstring("two")))
+	w.Expect(got).To(gomega.Receive(gomega.ContainSubstring("three")))
 }

@@ -32,7 +32,8 @@ type Options struct {
 // Setup adds notifications to a manager: the reconciler of Notifiers, and the
 // dispatcher that it returns, which is to be told what happened. The manager's scheme
 // must have the kinds of api/v1alpha1. When the manager stops because ctx has ended,
-// and not because it lost the lease, what is queued is still sent for a moment.
+// and not because it lost the lease, the dispatcher's Wait still sends for a moment what
+// is queued. It is to be called when the manager has stopped.
 func Setup(ctx context.Context, mgr ctrl.Manager, o Options) (*notify.Dispatcher, error) {
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}

@@ -63,6 +63,8 @@ type Dispatcher struct {
 	seen    *lru.Cache
 	wake    chan struct{}
 	workers sync.WaitGroup
+	// end ends what Start began.
+	end func()
 }
 
 // queue is what waits for one Notifier, oldest first.
@@ -74,9 +76,9 @@ type job struct {
 	uid    types.UID
 }
 
-// NewDispatcher makes a dispatcher. When process ends, what is queued is still sent
-// for a moment; when only Start's context does, another process leads, and what is
-// queued is lost.
+// NewDispatcher makes a dispatcher, whose Wait is to be called after Start. When process
+// ends, what is queued is still sent for a moment; when only Start's context does,
+// another process leads, and what is queued is lost.
 func NewDispatcher(process context.Context, directory Directory, poster Poster) *Dispatcher {
 	return &Dispatcher{
 		directory: directory, poster: poster, stopping: func() bool { return process.Err() != nil },
@@ -109,10 +111,13 @@ func (d *Dispatcher) Tell(rollout *v1alpha1.Rollout, happened []v1alpha1.Transit
 }
 
 // Start implements manager.Runnable: it works until ctx ends. Only a leader has
-// anything to tell.
+// anything to tell. What is queued then is left to Wait: nobody who is to lead next
+// waits for a server of somebody's.
 func (d *Dispatcher) Start(ctx context.Context) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
+	d.mu.Lock()
+	d.end = func() { d.drain(work, cancel) }
+	d.mu.Unlock()
 	for ctx.Err() == nil {
 		select {
 		case <-d.wake:
@@ -120,30 +125,18 @@ func (d *Dispatcher) Start(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
-	d.drain(work, cancel)
 	return nil
 }
 
-// drain ends the work: what is queued has a moment left if the process stops, and
-// none if another one leads.
-func (d *Dispatcher) drain(work context.Context, cancel context.CancelFunc) {
-	over := time.AfterFunc(drainTime, cancel)
-	defer over.Stop()
-	if !d.stopping() {
-		cancel()
+// Wait ends the work after Start, and after whoever told anything. What is queued has a
+// moment left if the process stops, and none if another one leads.
+func (d *Dispatcher) Wait() {
+	d.mu.Lock()
+	end := d.end
+	d.mu.Unlock()
+	if end != nil {
+		end()
 	}
-	d.route(work)
-	done := make(chan struct{})
-	go func() {
-		d.workers.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-work.Done():
-	}
-	cancel()
-	<-done
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.stopped = true
@@ -152,6 +145,17 @@ func (d *Dispatcher) drain(work context.Context, cancel context.CancelFunc) {
 		waiting.Dec()
 	}
 	d.notices = nil
+}
+
+func (d *Dispatcher) drain(work context.Context, cancel context.CancelFunc) {
+	over := time.AfterFunc(drainTime, cancel)
+	defer over.Stop()
+	if !d.stopping() {
+		cancel()
+	}
+	d.route(work)
+	d.workers.Wait() // Who sends, or waits to try again, ends with work.
+	cancel()
 }
 
 // route finds the Notifiers of every notice that waits.

@@ -109,9 +109,14 @@ func run(t *testing.T, b *book) (d *Dispatcher, stop func(process bool)) {
 			exit()
 		}
 		lose()
+		began := time.Now()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
+		if took := time.Since(began); took != 0 {
+			t.Errorf("the next leader waited for %s", took)
+		}
+		d.Wait()
 		exit()
 		if n := testutil.ToFloat64(waiting); n != 0 {
 			t.Errorf("%v notifications are said to wait", n)
@@ -290,6 +295,7 @@ func TestNoticesAreBounded(t *testing.T) {
 			if err := d.Start(ctx); err != nil {
 				t.Error(err)
 			}
+			d.Wait()
 			tell(d, 0)
 		})
 		if counts[ReasonLost] != maxNotices+1 {
