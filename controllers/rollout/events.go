@@ -9,7 +9,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
-	"github.com/sluice-dev/sluice/controllers/rollout/plan"
 )
 
 // Teller takes what a written status has to tell, and passes it on to people. It
@@ -27,10 +26,21 @@ func takesBack(t *v1alpha1.Transition) bool {
 		t.Type == v1alpha1.TransitionRolledBack && t.Step == v1alpha1.AfterPromotionStep
 }
 
+// announceUnsure tells of what a write changed that had no answer, once it is seen that
+// it went through.
+func (r *Reconciler) announceUnsure(o *observation) {
+	before := o.memory.unsure
+	if before == nil || before.ResourceVersion == o.rollout.ResourceVersion {
+		return
+	}
+	o.memory.unsure = nil
+	r.announce(before, o.rollout)
+}
+
 // announce tells of what a written status changed: once per transition, and once
 // per new reason to wait for a person.
-func (r *Reconciler) announce(before, after *v1alpha1.Rollout, p *plan.Plan) {
-	happened := slices.Clone(p.Transitions)
+func (r *Reconciler) announce(before, after *v1alpha1.Rollout) {
+	happened := newTransitions(before.Status.History, after.Status.History)
 	for i := range happened {
 		t := &happened[i]
 		kind := corev1.EventTypeNormal
@@ -40,7 +50,7 @@ func (r *Reconciler) announce(before, after *v1alpha1.Rollout, p *plan.Plan) {
 		r.events.Eventf(after, nil, kind, string(t.Type), "Rollout", "%s", t.Message)
 		countOutcome(t)
 	}
-	if is := newlyStalled(before, after); is != nil && p.Position.Abort == nil {
+	if is := newlyStalled(before, after); is != nil && after.Status.Abort == nil {
 		r.events.Eventf(after, nil, corev1.EventTypeWarning, is.Reason, "Rollout", "%s", is.Message)
 		happened = append(happened, waits(after, v1alpha1.NotificationStalled, is, r.clock.Now()))
 	}
@@ -51,6 +61,18 @@ func (r *Reconciler) announce(before, after *v1alpha1.Rollout, p *plan.Plan) {
 	if r.teller != nil && len(happened) > 0 {
 		r.teller.Tell(after, happened)
 	}
+}
+
+// newTransitions returns those that a history has more than before.
+func newTransitions(before, after []v1alpha1.Transition) []v1alpha1.Transition {
+	if len(before) == 0 {
+		return slices.Clone(after)
+	}
+	last := &before[len(before)-1]
+	known := slices.IndexFunc(after, func(t v1alpha1.Transition) bool {
+		return t.At.Equal(&last.At) && t.Type == last.Type && t.Revision == last.Revision && t.Step == last.Step
+	})
+	return slices.Clone(after[known+1:])
 }
 
 // newlyStalled returns the condition Stalled if it has a new reason.

@@ -138,7 +138,7 @@ func (w *world) fire(rule, alert string, action v1alpha1.ActionType) {
 	w.command("app", action, w.get("app").Status.Canary.Revision, func(a *v1alpha1.RolloutAction) {
 		now := metav1.NewMicroTime(w.clock.Now())
 		a.Spec.RequestedBy = "alertmanager"
-		a.Spec.Reason = "rule " + rule + ": " + alert + " fires since " + now.UTC().Format(time.RFC3339)
+		a.Spec.Reason = "rule " + rule + ": alert " + alert + `{severity="page"} fires since ` + now.UTC().Format(time.RFC3339)
 		a.Spec.Alert = &v1alpha1.AlertOrigin{Rule: rule, Fingerprint: "f" + rule, StartsAt: now, ReceivedAt: now}
 	})
 }
@@ -157,12 +157,12 @@ func TestAlertsAreToldByName(t *testing.T) {
 
 	w.fire("slow", "Slow", v1alpha1.ActionPause)
 	w.settle("app")
-	w.wantLast(told, "Paused half Paused", "rule slow: Slow fires since")
+	w.wantLast(told, "Paused half Paused", `rule slow: alert Slow{severity="page"} fires since`)
 	w.Expect(told.happened).To(gomega.HaveLen(1), "the condition is not told, too")
 
 	w.fire("errors", "HighErrors", v1alpha1.ActionAbort)
 	w.settle("app")
-	w.wantLast(told, "Aborted half AlertFiring", "rule errors: HighErrors fires since")
+	w.wantLast(told, "Aborted half AlertFiring", `rule errors: alert HighErrors{severity="page"} fires since`)
 	w.Expect(told.happened).To(gomega.HaveLen(2))
 }
 
@@ -219,4 +219,37 @@ func TestNothingUnwrittenIsTold(t *testing.T) {
 	w.settle("app")
 	w.Expect(short(told.happened)).To(gomega.Equal([]string{"Aborted half Aborted"}))
 	w.Expect(told.happened[0].At.UnixMicro()).To(gomega.Equal(w.get("app").Status.LastTransition.At.UnixMicro()))
+}
+
+// TestWritesWithoutAnAnswerAreTold has the answer to a status's write get lost: when the
+// process sees that it went through, it tells of it, once.
+func TestWritesWithoutAnAnswerAreTold(t *testing.T) {
+	w := newWorld(t)
+	told := w.listen(&ear{})
+	w.create("app", approved)
+	w.settle("app")
+	w.push("app", "v2")
+	lost := 0
+	w.fault = func(_ int, written bool) error {
+		if written && len(told.happened) < len(w.get("app").Status.History) {
+			lost++
+			return errors.New("the answer is lost")
+		}
+		return nil
+	}
+	w.settle("app")
+	w.fault = nil
+	w.wantTold(told, "Deployed", "Started first", "Paused first Paused")
+	w.command("app", v1alpha1.ActionAbort, w.get("app").Status.Canary.Revision)
+	w.fault = func(_ int, written bool) error {
+		if written && w.get("app").Status.Abort != nil && lost < 10 {
+			lost++
+			return errors.New("the answer is lost")
+		}
+		return nil
+	}
+	w.settle("app")
+	w.fault = nil
+	w.wantTold(told, "Deployed", "Started first", "Paused first Paused", "Aborted first Aborted")
+	w.Expect(lost).To(gomega.BeNumerically(">=", 2))
 }
