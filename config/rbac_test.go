@@ -33,8 +33,10 @@ func TestPermissions(t *testing.T) {
 	for _, u := range read(t, filepath.Join("samples", "alerts", "sender.yaml")) {
 		text.WriteString(describe(t, "samples", u))
 	}
-	for _, u := range read(t, filepath.Join("samples", "metricprovider.yaml")) {
-		text.WriteString(describe(t, "samples", u))
+	for _, sample := range []string{"metricprovider.yaml", "notifier.yaml"} {
+		for _, u := range read(t, filepath.Join("samples", sample)) {
+			text.WriteString(describe(t, "samples", u))
+		}
 	}
 	golden := filepath.Join("testdata", "rbac.golden")
 	if *update {
@@ -151,11 +153,13 @@ func TestNamespacedHasNoClusterScope(t *testing.T) {
 	}
 }
 
-// TestSampleReadsOneSecret holds that the sample gives one Secret by name.
-func TestSampleReadsOneSecret(t *testing.T) {
-	all := read(t, filepath.Join("samples", "metricprovider.yaml"))
-	got := ruleLines(rulesOf(t, find(t, all, "Role", "sluice-prometheus-token")))
-	if diff := cmp.Diff([]string{"core/secrets: get (only prometheus-token)"}, got); diff != "" {
-		t.Errorf("rules of the sample (-want +got):\n%s", diff)
+// TestSamplesReadOneSecret holds that each sample gives one Secret by name.
+func TestSamplesReadOneSecret(t *testing.T) {
+	for sample, secret := range map[string]string{"metricprovider.yaml": "prometheus-token", "notifier.yaml": "release-channel"} {
+		all := read(t, filepath.Join("samples", sample))
+		got := ruleLines(rulesOf(t, find(t, all, "Role", "sluice-"+secret)))
+		if diff := cmp.Diff([]string{"core/secrets: get (only " + secret + ")"}, got); diff != "" {
+			t.Errorf("%s: rules (-want +got):\n%s", sample, diff)
+		}
 	}
 }

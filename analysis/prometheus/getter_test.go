@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/sluice-dev/sluice/analysis"
+	"github.com/sluice-dev/sluice/internal/egress"
 )
 
 // TestGetter holds that other paths of a server are read by the rules for queries.
@@ -25,7 +26,7 @@ func TestGetter(t *testing.T) {
 			http.Error(w, canary, http.StatusInternalServerError)
 		}
 	})
-	g, err := NewGetter(analysis.Endpoint{Address: address + "/base"}, Options{AllowLoopback: true, MaxBody: 1000})
+	g, err := NewGetter(analysis.Endpoint{Address: address + "/base"}, Options{Options: egress.Options{AllowLoopback: true}, MaxBody: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/sluice-dev/sluice/analysis"
+	"github.com/sluice-dev/sluice/internal/egress"
 )
 
 const (
@@ -29,11 +29,8 @@ const (
 
 // Options say what a provider may do. The zero value is the strictest.
 type Options struct {
-	// AllowLoopback permits loopback addresses, for a cluster on one machine.
-	AllowLoopback bool
-	// Deny lists further addresses that must not be asked: the API server's.
-	// Loopback addresses in it are permitted by AllowLoopback like any other.
-	Deny []netip.Addr
+	// Options say where the provider may be.
+	egress.Options
 	// MaxBody is the limit of an answer in bytes, after decompression. Default
 	// DefaultMaxBody.
 	MaxBody int64
@@ -79,7 +76,7 @@ func newClient(e analysis.Endpoint, o Options) (*client, *http.Transport, error)
 	if err != nil {
 		return nil, nil, &analysis.Error{Reason: analysis.ReasonProviderInvalid}
 	}
-	transport, err := newTransport(e.CA, o)
+	transport, err := egress.NewTransport(e.CA, o.Options)
 	if err != nil {
 		return nil, nil, &analysis.Error{Reason: analysis.ReasonProviderInvalid}
 	}
@@ -221,6 +218,8 @@ func classify(ctx context.Context, err error) error {
 	switch {
 	case errors.As(err, &known):
 		return &analysis.Error{Reason: known.Reason, Status: known.Status}
+	case errors.Is(err, egress.ErrAddressRefused):
+		return &analysis.Error{Reason: analysis.ReasonAddressRefused}
 	case errors.As(err, &api):
 		return &analysis.Error{Reason: analysis.ReasonMalformed}
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():

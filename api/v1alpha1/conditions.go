@@ -146,3 +146,31 @@ const (
 	// ReasonProviderUsable is the reason of a True Ready condition.
 	ReasonProviderUsable = "Usable"
 )
+
+// Reasons of a Notifier's condition Ready.
+const (
+	// ReasonNotifierUsable is the reason of a True Ready condition. Whether the
+	// server takes what it is sent is not asked.
+	ReasonNotifierUsable = "Usable"
+	// ReasonSelectorInvalid: the selector is none.
+	ReasonSelectorInvalid = "SelectorInvalid"
+	// ReasonTemplateInvalid: a template cannot be used; the message says which one and
+	// why.
+	ReasonTemplateInvalid = "TemplateInvalid"
+	// ReasonAddressInvalid: the address is not an http or https URL.
+	ReasonAddressInvalid = "AddressInvalid"
+	// ReasonAuthorityInvalid: the bundle of authorities has no certificate.
+	ReasonAuthorityInvalid = "AuthorityInvalid"
+	// ReasonNotifierSecretMissing: a Secret that the Notifier names, or its key, does not
+	// exist.
+	ReasonNotifierSecretMissing = "SecretMissing"
+	// ReasonNotifierSecretForbidden: the operator may not read a Secret that the
+	// Notifier names.
+	ReasonNotifierSecretForbidden = "SecretForbidden"
+	// ReasonNotifierSecretUnreadable: a Secret could not be read just now.
+	ReasonNotifierSecretUnreadable = "SecretUnreadable"
+)
+
+// ReasonNotificationFailed is the reason of an Event that says that a Notifier could not
+// tell of something, and why.
+const ReasonNotificationFailed = "NotificationFailed"

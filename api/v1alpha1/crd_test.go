@@ -12,7 +12,7 @@ import (
 )
 
 func fieldCases() []fieldCase {
-	return concat(rolloutCases, alertCases, analysisRunCases, rolloutActionCases, metricProviderCases)
+	return concat(rolloutCases, alertCases, analysisRunCases, rolloutActionCases, metricProviderCases, notifierCases)
 }
 
 // TestFields asks the API server about every value of every case, without
@@ -114,6 +114,7 @@ var updateCases = []updateCase{
 	{analysisRun, "metric", []change{{"spec.metrics.0.count", int64(4)}}, analysisRunFixed},
 	{analysisRun, "attempt", []change{{"spec.subject.attempt", int64(2)}}, analysisRunFixed},
 	{analysisRun, "labels", []change{{"metadata.labels", map[string]any{"a": "b"}}}, ""},
+	{notifier, "address", []change{{"spec.webhook.address", "http://elsewhere"}}, ""},
 	{metricProvider, "address", []change{{"spec.prometheus.address", "http://elsewhere"}}, ""},
 }
 

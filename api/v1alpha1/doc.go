@@ -1,5 +1,5 @@
 // Package v1alpha1 holds the objects that users of Sluice write and read:
-// Rollout, AnalysisRun, RolloutAction and MetricProvider.
+// Rollout, AnalysisRun, RolloutAction, MetricProvider and Notifier.
 //
 // The doc comment of a field is its reference documentation: it states the
 // unit, the default, the bounds and what happens at the edges.

@@ -19,6 +19,7 @@ func AddToScheme(s *runtime.Scheme) error {
 		&AnalysisRun{}, &AnalysisRunList{},
 		&RolloutAction{}, &RolloutActionList{},
 		&MetricProvider{}, &MetricProviderList{},
+		&Notifier{}, &NotifierList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

@@ -37,7 +37,7 @@ func connect(t *testing.T) client.Client {
 }
 
 // kinds of the group, each with an object in testdata that has every field.
-var kinds = []string{"Rollout", "AnalysisRun", "RolloutAction", "MetricProvider"}
+var kinds = []string{"Rollout", "AnalysisRun", "RolloutAction", "MetricProvider", "Notifier"}
 
 // full reads the kind's object from testdata.
 func full(t *testing.T, kind string) *unstructured.Unstructured {

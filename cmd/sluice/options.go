@@ -26,6 +26,7 @@ type options struct {
 	profileAddress          string
 	prometheusAddress       string
 	allowLoopbackMetrics    bool
+	allowLoopbackNotify     bool
 	concurrency             int
 	logLevel                string
 	clusterDomain           string
@@ -62,6 +63,7 @@ func newCommand() *cobra.Command {
 	f.StringVar(&o.profileAddress, "pprof-bind-address", "0", "where to serve profiles; 0 to serve none")
 	f.StringVar(&o.prometheusAddress, "prometheus-address", "", "Prometheus for metrics that name no provider")
 	f.BoolVar(&o.allowLoopbackMetrics, "allow-loopback-metrics", false, "let providers be on loopback addresses; only for clusters on one machine")
+	f.BoolVar(&o.allowLoopbackNotify, "allow-loopback-notifications", false, "let notifiers be on loopback addresses; only for clusters on one machine")
 	f.IntVar(&o.concurrency, "concurrency", 32, "how many Rollouts are reconciled at a time")
 	f.StringVar(&o.logLevel, "log-level", "info", "least level to log: debug, info, warn or error")
 	f.DurationVar(&o.discoveryInterval, "discovery-interval", 30*time.Second,

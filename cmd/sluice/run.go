@@ -31,7 +31,10 @@ import (
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/controllers/analysisrun"
 	"github.com/sluice-dev/sluice/controllers/handover"
+	"github.com/sluice-dev/sluice/controllers/notifier"
 	"github.com/sluice-dev/sluice/controllers/rollout"
+	"github.com/sluice-dev/sluice/internal/egress"
+	"github.com/sluice-dev/sluice/internal/notify"
 	"github.com/sluice-dev/sluice/trafficrouting/gatewayapi"
 	"github.com/sluice-dev/sluice/trafficrouting/istio"
 	"github.com/sluice-dev/sluice/trafficrouting/mux"
@@ -105,7 +108,8 @@ func runOnce(ctx context.Context, config *rest.Config, scheme *runtime.Scheme, a
 	if err != nil {
 		return false, fmt.Errorf("setting up the manager: %w", err)
 	}
-	if err := o.addControllers(ctx, mgr, config, api); err != nil {
+	teller, err := o.addControllers(ctx, mgr, config, api)
+	if err != nil {
 		return false, err
 	}
 	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping)); err != nil {
@@ -116,7 +120,9 @@ func runOnce(ctx context.Context, config *rest.Config, scheme *runtime.Scheme, a
 		return false, fmt.Errorf("adding the start's marker: %w", err)
 	}
 	ctrl.Log.Info("Starting", "version", version())
-	if err := mgr.Start(ctx); err != nil {
+	err = mgr.Start(ctx)
+	teller.Wait() // The lease is given up: nobody waits for this.
+	if err != nil {
 		return mark.reached.Load(), fmt.Errorf("running: %w", err)
 	}
 	return true, nil
@@ -218,20 +224,27 @@ func withoutTemplate(obj any) (any, error) {
 	return obj, nil
 }
 
-func (o *options) addControllers(ctx context.Context, mgr ctrl.Manager, config *rest.Config, api *contact) error {
+// addControllers adds all that works, and returns who tells people of it.
+func (o *options) addControllers(ctx context.Context, mgr ctrl.Manager, config *rest.Config, api *contact) (*notify.Dispatcher, error) {
 	apiServer, err := apiServerAddresses(ctx, config)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	metricOptions := prometheus.Options{AllowLoopback: o.allowLoopbackMetrics, Deny: apiServer}
+	teller, err := notifier.Setup(ctx, mgr, notifier.Options{Poster: notify.HTTP{
+		Egress: egress.Options{AllowLoopback: o.allowLoopbackNotify, Deny: apiServer},
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("adding notifications: %w", err)
+	}
+	metricOptions := prometheus.Options{Options: egress.Options{AllowLoopback: o.allowLoopbackMetrics, Deny: apiServer}}
 	watch, breaker, err := o.alerts.add(mgr, metricOptions)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	runs, unwritten := handover.New[v1alpha1.AnalysisRun](), handover.New[handover.Unwritten]()
 	router, kinds, err := o.routers(mgr, config)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := rollout.Setup(ctx, mgr, rollout.Options{
 		Router:      router,
@@ -239,6 +252,7 @@ func (o *options) addControllers(ctx context.Context, mgr ctrl.Manager, config *
 		Watched:     kinds,
 		Clock:       clock.RealClock{},
 		Events:      mgr.GetEventRecorder("sluice.dev/rollout"),
+		Teller:      teller,
 		Runs:        runs,
 		Unwritten:   unwritten,
 		Unsettled:   api.unsettledUntil,
@@ -246,7 +260,7 @@ func (o *options) addControllers(ctx context.Context, mgr ctrl.Manager, config *
 		Breaker:     breaker,
 		Concurrency: o.concurrency,
 	}); err != nil {
-		return fmt.Errorf("adding the rollout controller: %w", err)
+		return nil, fmt.Errorf("adding the rollout controller: %w", err)
 	}
 	if err := analysisrun.Setup(ctx, mgr, analysisrun.Options{
 		Open:           prometheus.Opener(metricOptions),
@@ -255,19 +269,19 @@ func (o *options) addControllers(ctx context.Context, mgr ctrl.Manager, config *
 		Rollouts:       unwritten,
 		Concurrency:    o.concurrency,
 	}); err != nil {
-		return fmt.Errorf("adding the analysis: %w", err)
+		return nil, fmt.Errorf("adding the analysis: %w", err)
 	}
-	return nil
+	return teller, nil
 }
 
-// apiServerAddresses are where no metric provider may be: a query must never
-// reach the API server. Loopback is a matter of its own flag.
+// apiServerAddresses are where no metric provider and no notifier may be: what they
+// are asked or sent must never reach the API server. Loopback is a matter of its own flag.
 func apiServerAddresses(ctx context.Context, config *rest.Config) ([]netip.Addr, error) {
 	server, _, err := rest.DefaultServerUrlFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("reading the API server's address: %w", err)
 	}
-	addrs, err := prometheus.Resolve(ctx, server.Hostname())
+	addrs, err := egress.Resolve(ctx, server.Hostname())
 	if err != nil {
 		return nil, fmt.Errorf("resolving the API server's address: %w", err)
 	}

@@ -33,6 +33,7 @@ import (
 	"github.com/sluice-dev/sluice/analysis/prometheus"
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/controllers/handover"
+	"github.com/sluice-dev/sluice/internal/egress"
 	"github.com/sluice-dev/sluice/internal/envtest"
 )
 
@@ -451,7 +452,7 @@ func TestSecretsAndAnswersStaySecret(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	stop := w.operate(Options{Open: prometheus.Opener(prometheus.Options{AllowLoopback: true})})
+	stop := w.operate(Options{Open: prometheus.Opener(prometheus.Options{Options: egress.Options{AllowLoopback: true}})})
 	_, r := w.release("checkout", metric(everySecond, provider("team"), func(m *v1alpha1.Metric) {
 		m.ConsecutiveErrorLimit, m.Count = ptr.To[int32](10), 1
 	}))

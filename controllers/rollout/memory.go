@@ -35,6 +35,10 @@ type recollection struct {
 	// changed is when the last such difference came up.
 	changed time.Time
 
+	// unsure is the Rollout before a write of its status of which it is not known
+	// whether it went through; nil otherwise.
+	unsure *v1alpha1.Rollout
+
 	// alerted is when the alert became due for which the release was aborted, while
 	// its weight is not 0; zero otherwise.
 	alerted time.Time

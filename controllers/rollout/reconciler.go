@@ -32,7 +32,9 @@ type Reconciler struct {
 	objects Objects
 	clock   clock.Clock
 	events  events.EventRecorder
-	memory  *memory
+	// teller passes on what happened to people; nil for nobody.
+	teller Teller
+	memory *memory
 	// runs has the newest of every AnalysisRun that is in progress.
 	runs *handover.Newest[v1alpha1.AnalysisRun]
 	// unwritten takes statuses that are a moment late in writing.

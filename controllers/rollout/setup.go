@@ -65,6 +65,8 @@ type Options struct {
 	Clock clock.Clock
 	// Events takes Kubernetes Events.
 	Events events.EventRecorder
+	// Teller passes on what happened to people. Without it nobody is told.
+	Teller Teller
 	// Runs has the newest of every AnalysisRun that is in progress.
 	Runs *handover.Newest[v1alpha1.AnalysisRun]
 	// Unwritten takes statuses that are a moment late in writing.
@@ -95,6 +97,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		objects: o.Objects,
 		clock:   o.Clock,
 		events:  o.Events,
+		teller:  o.Teller,
 		memory:  newMemory(),
 
 		runs:      o.Runs,

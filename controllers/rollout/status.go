@@ -37,6 +37,7 @@ const (
 // writeStatus writes the one status of a reconcile, if it changed, and then tells
 // of the transitions. shifted says that the plan's split is written already.
 func (r *Reconciler) writeStatus(ctx context.Context, o *observation, p *plan.Plan, shifted bool) error {
+	r.announceUnsure(o)
 	name, next := client.ObjectKeyFromObject(o.rollout), makeStatus(o, p, shifted)
 	wait, late := o.memory.late(&o.rollout.Status, o.status, next, o.Now)
 	if late {
@@ -53,10 +54,14 @@ func (r *Reconciler) writeStatus(ctx context.Context, o *observation, p *plan.Pl
 			if apierrors.IsNotFound(err) {
 				return errGone
 			}
+			if !isConflict(err) && o.memory.unsure == nil {
+				o.memory.unsure = o.rollout
+			}
 			return fmt.Errorf("writing the status: %w", err)
 		}
 		o.rollout.ResourceVersion = written.ResourceVersion
-		r.announce(o.rollout, written, p)
+		o.memory.unsure = nil
+		r.announce(o.rollout, written)
 	}
 	r.unwritten.Forget(name)
 	o.memory.wrote()

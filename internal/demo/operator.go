@@ -146,6 +146,7 @@ func StartOperator(ctx context.Context, c *localcluster.Cluster, o OperatorOptio
 		"--kubeconfig=" + kubeconfig,
 		"--prometheus-address=" + o.Prometheus,
 		"--allow-loopback-metrics",
+		"--allow-loopback-notifications",
 		"--leader-election-namespace=" + SystemNamespace,
 		"--lease-duration=" + o.LeaseDuration.String(),
 		"--metrics-bind-address=" + addrs[0],

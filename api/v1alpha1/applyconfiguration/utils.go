@@ -48,6 +48,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.BuiltinMetricApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CanaryStrategy"):
 		return &apiv1alpha1.CanaryStrategyApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ChatWebhook"):
+		return &apiv1alpha1.ChatWebhookApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Compare"):
 		return &apiv1alpha1.CompareApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ComparisonEvidence"):
@@ -90,6 +92,16 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.MetricStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("NoData"):
 		return &apiv1alpha1.NoDataApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("NotificationEndpoint"):
+		return &apiv1alpha1.NotificationEndpointApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("NotificationTrigger"):
+		return &apiv1alpha1.NotificationTriggerApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Notifier"):
+		return &apiv1alpha1.NotifierApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("NotifierSpec"):
+		return &apiv1alpha1.NotifierSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("NotifierStatus"):
+		return &apiv1alpha1.NotifierStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PauseStatus"):
 		return &apiv1alpha1.PauseStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PrometheusProvider"):

@@ -350,6 +350,12 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             namedType: com.github.sluice-dev.sluice.api.v1alpha1.Step
           elementRelationship: atomic
+- name: com.github.sluice-dev.sluice.api.v1alpha1.ChatWebhook
+  map:
+    fields:
+    - name: addressFrom
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.SecretKeyReference
 - name: com.github.sluice-dev.sluice.api.v1alpha1.Compare
   map:
     fields:
@@ -743,6 +749,102 @@ var schemaYAML = typed.YAMLObject(`types:
   scalar: string
 - name: com.github.sluice-dev.sluice.api.v1alpha1.NonFinitePolicy
   scalar: string
+- name: com.github.sluice-dev.sluice.api.v1alpha1.NotificationEndpoint
+  map:
+    fields:
+    - name: address
+      type:
+        scalar: string
+    - name: addressFrom
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.SecretKeyReference
+    - name: bearer
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.SecretKeyReference
+    - name: tls
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.ProviderTLS
+- name: com.github.sluice-dev.sluice.api.v1alpha1.NotificationTrigger
+  map:
+    fields:
+    - name: reasons
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: template
+      type:
+        scalar: string
+    - name: type
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.NotificationType
+- name: com.github.sluice-dev.sluice.api.v1alpha1.NotificationType
+  scalar: string
+- name: com.github.sluice-dev.sluice.api.v1alpha1.Notifier
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+    - name: spec
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.NotifierSpec
+    - name: status
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.NotifierStatus
+- name: com.github.sluice-dev.sluice.api.v1alpha1.NotifierSpec
+  map:
+    fields:
+    - name: cloudEvents
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.NotificationEndpoint
+    - name: selector
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
+    - name: slack
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.ChatWebhook
+    - name: teams
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.ChatWebhook
+    - name: triggers
+      type:
+        list:
+          elementType:
+            namedType: com.github.sluice-dev.sluice.api.v1alpha1.NotificationTrigger
+          elementRelationship: associative
+          keys:
+          - type
+      default:
+      - type: Aborted
+      - type: RolledBack
+      - type: Promoted
+      - type: Paused
+      - type: Stalled
+    - name: webhook
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.NotificationEndpoint
+- name: com.github.sluice-dev.sluice.api.v1alpha1.NotifierStatus
+  map:
+    fields:
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: observedGeneration
+      type:
+        scalar: numeric
 - name: com.github.sluice-dev.sluice.api.v1alpha1.PauseStatus
   map:
     fields:

@@ -1,4 +1,7 @@
-package prometheus
+// Package egress makes the transport with which the operator asks servers that others
+// name. Addresses are looked at in the dialer, after names were resolved; nothing of
+// the process's environment, such as proxies, gets into it.
+package egress
 
 import (
 	"context"
@@ -13,8 +16,6 @@ import (
 	"slices"
 	"syscall"
 	"time"
-
-	"github.com/sluice-dev/sluice/analysis"
 )
 
 const (
@@ -25,9 +26,22 @@ const (
 	maxHeader        = 64 << 10
 )
 
-// newTransport makes a transport of the provider's own: nothing of the process's
-// environment or of another provider's state gets into it.
-func newTransport(ca []byte, o Options) (*http.Transport, error) {
+// ErrAddressRefused says that an address is one that must not be connected to.
+var ErrAddressRefused = errors.New("the address is one that must not be asked")
+
+// Options say where connections may go. The zero value is the strictest.
+type Options struct {
+	// AllowLoopback permits loopback addresses, for a cluster on one machine.
+	AllowLoopback bool
+	// Deny lists further addresses that must not be asked: the API server's.
+	// Loopback addresses in it are permitted by AllowLoopback like any other.
+	Deny []netip.Addr
+}
+
+// NewTransport makes a transport that shares nothing with another, and trusts the
+// authorities in a bundle of PEM certificates, or the system's where it is empty. It
+// follows the dialer's rules alone: redirects are up to the client.
+func NewTransport(ca []byte, o Options) (*http.Transport, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if len(ca) > 0 {
 		config.RootCAs = x509.NewCertPool()
@@ -59,11 +73,11 @@ func newTransport(ca []byte, o Options) (*http.Transport, error) {
 func (o Options) check(network, address string) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil || network != "tcp4" && network != "tcp6" {
-		return &analysis.Error{Reason: analysis.ReasonAddressRefused}
+		return ErrAddressRefused
 	}
 	for _, a := range meanings(to.Addr()) {
 		if o.refused(a) {
-			return &analysis.Error{Reason: analysis.ReasonAddressRefused}
+			return ErrAddressRefused
 		}
 	}
 	return nil
