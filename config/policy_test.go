@@ -91,10 +91,10 @@ func TestPolicyHoldsRolesToTheirActions(t *testing.T) {
 	})
 	await(t, "the editor's role is in effect", func() bool { return try(users["ed"], "Retry") == nil })
 	may := map[string]string{
-		"ed": "Promote PromoteFull Abort Retry Rollback", "ann": "Promote", "rob": "Abort", "vic": "",
+		"ed": "Promote PromoteFull Abort Pause Retry Rollback", "ann": "Promote", "rob": "Abort", "vic": "",
 	}
 	for user, actions := range may {
-		for _, kind := range strings.Fields("Promote PromoteFull Abort Retry Rollback") {
+		for _, kind := range strings.Fields("Promote PromoteFull Abort Pause Retry Rollback") {
 			err := try(users[user], kind)
 			allowed := strings.Contains(" "+actions+" ", " "+kind+" ")
 			if allowed && err != nil || !allowed && !apierrors.IsForbidden(err) {
@@ -102,6 +102,26 @@ func TestPolicyHoldsRolesToTheirActions(t *testing.T) {
 			}
 		}
 	}
+	// What answers to an alert counts for the limits on alerts: nobody but the operator
+	// says so.
+	inTheNameOf := command("Abort", namespace)
+	const moment = "2026-01-02T15:04:05.000000Z"
+	alert := map[string]any{"rule": "r", "fingerprint": "f", "startsAt": moment, "receivedAt": moment}
+	if err := unstructured.SetNestedMap(inTheNameOf.Object, alert, "spec", "alert"); err != nil {
+		t.Fatal(err)
+	}
+	if err := users["ed"].Create(t.Context(), inTheNameOf.DeepCopy(), client.DryRunAll); !apierrors.IsForbidden(err) {
+		t.Errorf("an editor commands in the name of an alert: %v", err)
+	}
+	for _, u := range build(t, "alerts") {
+		if u.GetKind() == "ClusterRole" && u.GetName() == "sluice-alerts" {
+			applyAll(t, c, []*unstructured.Unstructured{u})
+		}
+	}
+	operator := as(t, c, "operator", "sluice-alerts", namespace)
+	await(t, "the operator commands in the name of an alert", func() bool {
+		return operator.Create(t.Context(), inTheNameOf.DeepCopy(), client.DryRunAll) == nil
+	})
 }
 
 // TestStampNamesTheCreator tries the sample policy.

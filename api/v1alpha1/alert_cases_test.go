@@ -53,6 +53,8 @@ var alertCases = []fieldCase{
 	moment(rollout, "status.alerts.since").required(),
 	keyed(rollout, "status.alerts.firingBefore", 0, 64, func(i int) any { return fmt.Sprintf("f%d", i) }),
 	text(rollout, "status.alerts.firingBefore.0", 0, 64),
+	keyed(rollout, "status.alerts.handled", 0, 64, func(i int) any { return fmt.Sprintf("r/f%d", i) }),
+	text(rollout, "status.alerts.handled.0", 0, 128),
 	text(rolloutAction, "spec.alert.rule", 1, 63).required(),
 	text(rolloutAction, "spec.alert.fingerprint", 1, 64).required().refusing("a b", "should match '^[0-9A-Za-z]+$'"),
 	moment(rolloutAction, "spec.alert.startsAt").required(),

@@ -228,6 +228,13 @@ type AlertsStatus struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=64
 	FiringBefore []string `json:"firingBefore,omitempty"`
+	// handled are alerts that were acted on in this attempt, as rule/fingerprint. They
+	// do nothing more until they were resolved: what a person made of that stands.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=128
+	Handled []string `json:"handled,omitempty"`
 }
 
 // Reasons of alerts. They are never renamed.
@@ -238,9 +245,12 @@ const (
 	// ReasonAlertsUnknown: nobody can see which alerts fire, and the release is held
 	// meanwhile.
 	ReasonAlertsUnknown = "AlertsUnknown"
-	// ReasonAlertBreakerOpen: alerts would abort more releases than may be aborted
-	// without a person; this one was paused instead.
+	// ReasonAlertBreakerOpen: alerts would end more releases than may be ended without a
+	// person; this one was paused instead.
 	ReasonAlertBreakerOpen = "AlertBreakerOpen"
+	// ReasonAlertHandled: the alert of an action was acted on already in the same
+	// attempt.
+	ReasonAlertHandled = "AlertHandled"
 	// ReasonAlertResolved: the alert of an action was resolved before the action
 	// took effect.
 	ReasonAlertResolved = "AlertResolved"

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -31,8 +33,9 @@ type alertOptions struct {
 	prometheusAddress   string
 	pollInterval        time.Duration
 	maxAge              time.Duration
-	abortLimit          int32
-	abortWindow         time.Duration
+	pollAs              string
+	resolveAfter        time.Duration
+	limits              alerts.Limits
 }
 
 func (o *alertOptions) addFlags(f *pflag.FlagSet) {
@@ -46,8 +49,13 @@ func (o *alertOptions) addFlags(f *pflag.FlagSet) {
 		"Prometheus to ask which alerts fire; with an Alertmanager only while that does not answer, and only to hold releases")
 	f.DurationVar(&o.pollInterval, "alerts-poll-interval", 5*time.Second, "how often to ask which alerts fire; at least 500ms")
 	f.DurationVar(&o.maxAge, "alerts-max-age", 30*time.Second, "how old the latest answer may be before alerts count as unknown, which holds releases with alert rules")
-	f.Int32Var(&o.abortLimit, "alerts-abort-limit", 5, "how many releases alerts may abort within --alerts-abort-window; more are paused for a person; 0 for no limit")
-	f.DurationVar(&o.abortWindow, "alerts-abort-window", 10*time.Minute, "see --alerts-abort-limit")
+	f.StringVar(&o.pollAs, "alerts-poll-as", "",
+		"user whose permissions alerts have that are found by asking, as system:serviceaccount:NAMESPACE:NAME; without it whoever is asked is trusted with every Rollout that has a rule")
+	f.DurationVar(&o.resolveAfter, "alerts-resolve-after", 90*time.Second,
+		"how long an alert must be missing from answers to be over: longer than Prometheus takes to tell an Alertmanager that was started again")
+	f.Int32Var(&o.limits.Fleet, "alerts-abort-limit", 5, "how many releases alerts may end within --alerts-abort-window; more are paused for a person; 0 for no limit")
+	f.Int32Var(&o.limits.Namespace, "alerts-namespace-abort-limit", 3, "the same for those of one namespace")
+	f.DurationVar(&o.limits.Window, "alerts-abort-window", 10*time.Minute, "see --alerts-abort-limit")
 }
 
 func (o *alertOptions) validate() error {
@@ -58,9 +66,11 @@ func (o *alertOptions) validate() error {
 		return fmt.Errorf("--alerts-poll-interval is %s, but must be at least %s", o.pollInterval, leastPoll)
 	case o.maxAge < 2*o.pollInterval:
 		return fmt.Errorf("--alerts-max-age is %s, but must be at least twice --alerts-poll-interval, %s", o.maxAge, o.pollInterval)
-	case o.abortLimit < 0:
-		return errors.New("--alerts-abort-limit must not be negative")
-	case o.abortWindow <= 0:
+	case o.resolveAfter < 0:
+		return errors.New("--alerts-resolve-after must not be negative")
+	case o.limits.Fleet < 0 || o.limits.Namespace < 0:
+		return errors.New("--alerts-abort-limit and --alerts-namespace-abort-limit must not be negative")
+	case o.limits.Window <= 0:
 		return errors.New("--alerts-abort-window must be more than 0s")
 	}
 	return nil
@@ -68,7 +78,7 @@ func (o *alertOptions) validate() error {
 
 // add registers what takes alerts in: the receiver on every replica, the poll on the
 // one that leads.
-func (o *alertOptions) add(mgr ctrl.Manager, m prometheus.Options) (*alerts.Watch, *alerts.Breaker, error) {
+func (o *alertOptions) add(mgr ctrl.Manager, m prometheus.Options, namespace string) (*alerts.Watch, *alerts.Breaker, error) {
 	if err := o.validate(); err != nil {
 		return nil, nil, err
 	}
@@ -82,17 +92,21 @@ func (o *alertOptions) add(mgr ctrl.Manager, m prometheus.Options) (*alerts.Watc
 	log := ctrl.Log.WithName("alerts")
 	watch := alerts.NewWatch(alerts.WatchOptions{
 		Client: mgr.GetClient(), Sources: sources, Pushed: o.bindAddress != "",
-		Every: o.pollInterval, MaxAge: o.maxAge, Clock: clock.RealClock{}, Log: log,
+		Every: o.pollInterval, MaxAge: o.maxAge, Linger: o.resolveAfter, As: o.pollAs, Clock: clock.RealClock{}, Log: log,
 	})
 	if err := mgr.Add(watch); err != nil {
 		return nil, nil, fmt.Errorf("adding the poll for alerts: %w", err)
 	}
-	breaker := alerts.NewBreaker(o.abortLimit, o.abortWindow, clock.RealClock{}, mgr.GetClient())
+	breaker := alerts.NewBreaker(o.limits, clock.RealClock{}, mgr.GetClient())
 	if o.bindAddress == "" {
 		return watch, breaker, nil
 	}
+	namespace, err = ownNamespace(namespace)
+	if err != nil {
+		return nil, nil, err
+	}
 	receiver := alerts.NewReceiver(alerts.ReceiverOptions{
-		Client: mgr.GetClient(), Clock: clock.RealClock{}, Audiences: o.audiences, Look: watch.Look, Log: log,
+		Client: mgr.GetClient(), Clock: clock.RealClock{}, Audiences: o.audiences, Namespace: namespace, Look: watch.Look, Log: log,
 	})
 	if err := mgr.Add(&alerts.Server{
 		Address: o.bindAddress, CertFile: o.certFile, KeyFile: o.keyFile, ClientCAFile: o.clientCAFile, Handler: receiver,
@@ -100,6 +114,21 @@ func (o *alertOptions) add(mgr ctrl.Manager, m prometheus.Options) (*alerts.Watc
 		return nil, nil, fmt.Errorf("adding the alert receiver: %w", err)
 	}
 	return watch, breaker, nil
+}
+
+// namespaceFile is where a pod finds its namespace.
+const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+// ownNamespace is the one that was named, or else the pod's own.
+func ownNamespace(named string) (string, error) {
+	if named != "" {
+		return named, nil
+	}
+	content, err := os.ReadFile(namespaceFile)
+	if err != nil {
+		return "", fmt.Errorf("finding the operator's namespace, in which senders of alerts have their role (or pass --leader-election-namespace): %w", err)
+	}
+	return strings.TrimSpace(string(content)), nil
 }
 
 // sources are asked in this order. Addresses are checked as those of metric

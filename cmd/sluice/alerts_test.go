@@ -27,6 +27,8 @@ func TestAlertFlags(t *testing.T) {
 		{args: "--alerts-poll-interval=499ms", want: "at least 500ms"},
 		{args: "--alerts-poll-interval=10s --alerts-max-age=19s", want: "at least twice --alerts-poll-interval"},
 		{args: "--alerts-abort-limit=-1", want: "must not be negative"},
+		{args: "--alerts-namespace-abort-limit=-1", want: "must not be negative"},
+		{args: "--alerts-resolve-after=-1s", want: "must not be negative"},
 		{args: "--alerts-abort-window=0s", want: "must be more than 0s"},
 		{args: "--alerts-alertmanager-address=am:9093", want: "--alerts-alertmanager-address"},
 		{args: "--alerts-prometheus-address=ftp://prom", want: "--alerts-prometheus-address"},
@@ -54,7 +56,7 @@ func TestAlertFlags(t *testing.T) {
 	}
 	o := alertOptions{}
 	o.addFlags(pflag.NewFlagSet("sluice", pflag.ContinueOnError))
-	if o.pollInterval != 5*time.Second || o.abortLimit != 5 || o.bindAddress != "" {
+	if o.pollInterval != 5*time.Second || o.limits.Fleet != 5 || o.bindAddress != "" {
 		t.Errorf("without flags: %+v", o)
 	}
 }

@@ -237,7 +237,7 @@ func (o *options) addControllers(ctx context.Context, mgr ctrl.Manager, config *
 		return nil, fmt.Errorf("adding notifications: %w", err)
 	}
 	metricOptions := prometheus.Options{Options: egress.Options{AllowLoopback: o.allowLoopbackMetrics, Deny: apiServer}}
-	watch, breaker, err := o.alerts.add(mgr, metricOptions)
+	watch, breaker, err := o.alerts.add(mgr, metricOptions, o.leaderElectionNamespace)
 	if err != nil {
 		return nil, err
 	}

@@ -72,23 +72,35 @@ func (r *Reconciler) observeAlerts(o *observation) {
 }
 
 // observeOrigin adds the alert that a command stands for.
-func (r *Reconciler) observeOrigin(ctx context.Context, a *v1alpha1.RolloutAction, into *plan.Action) error {
+func observeOrigin(a *v1alpha1.RolloutAction, into *plan.Action) {
 	origin := a.Spec.Alert
 	if origin == nil {
-		return nil
+		return
 	}
 	into.Alert = &plan.AlertAction{
-		Rule: origin.Rule, StartsAt: origin.StartsAt.Time, Fingerprint: origin.Fingerprint, DryRun: origin.DryRun,
+		Rule: origin.Rule, StartsAt: origin.StartsAt.Time, ReceivedAt: origin.ReceivedAt.Time, Fingerprint: origin.Fingerprint, DryRun: origin.DryRun,
 	}
 	if origin.NotBefore != nil {
 		into.Alert.NotBefore = origin.NotBefore.Time
 	}
-	if r.breaker == nil || r.clock.Now().Before(into.Alert.NotBefore) {
+}
+
+// admitAlerts asks the breaker about the command of an alert that would end the
+// release now. It ends no other.
+func (r *Reconciler) admitAlerts(ctx context.Context, o *observation) error {
+	if r.breaker == nil {
 		return nil
 	}
-	var err error
-	into.Alert.Barred, err = r.breaker.Admit(ctx, a)
-	return err
+	for i := range o.Actions {
+		a := &o.Actions[i]
+		if !plan.AlertIsDue(o.Observed, *a) {
+			continue
+		}
+		var err error
+		a.Alert.Barred, err = r.breaker.Admit(ctx, o.actions[a.UID])
+		return err
+	}
+	return nil
 }
 
 // settleAlerts tells the breaker what became of the commands that it admitted.
@@ -114,7 +126,7 @@ func writeAlertPosition(s *v1alpha1.RolloutStatus, p *plan.Position) {
 		s.Pause = &v1alpha1.PauseStatus{Reason: p.Pause.Reason, Message: p.Pause.Message, At: micro(p.Pause.At)}
 	}
 	if b := p.AlertBaseline; b != nil {
-		s.Alerts = &v1alpha1.AlertsStatus{Attempt: b.Attempt, Since: micro(b.Since), FiringBefore: b.Firing}
+		s.Alerts = &v1alpha1.AlertsStatus{Attempt: b.Attempt, Since: micro(b.Since), FiringBefore: b.Firing, Handled: b.Handled}
 	}
 }
 

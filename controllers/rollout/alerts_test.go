@@ -168,7 +168,7 @@ func TestAlertBreakerPauses(t *testing.T) {
 		canaries[name] = w.alerted(name, &fakeWatch{})
 	}
 	reader := inNamespace{w.direct, w.namespace}
-	w.r.breaker = alerts.NewBreaker(2, time.Hour, w.clock, reader)
+	w.r.breaker = alerts.NewBreaker(alerts.Limits{Fleet: 2, Window: time.Hour}, w.clock, reader)
 	commands := map[string]*v1alpha1.RolloutAction{}
 	reasonAfter := func(name string) string {
 		t.Helper()
@@ -184,7 +184,7 @@ func TestAlertBreakerPauses(t *testing.T) {
 	for _, name := range []string{"app-0", "app-1"} {
 		w.Expect(w.outcome(commands[name])).To(gomega.Equal("Applied Applied"))
 	}
-	w.r.breaker = alerts.NewBreaker(2, time.Hour, w.clock, reader)
+	w.r.breaker = alerts.NewBreaker(alerts.Limits{Fleet: 2, Window: time.Hour}, w.clock, reader)
 	w.Expect(reasonAfter("app-3")).To(gomega.Equal(v1alpha1.ReasonAlertBreakerOpen))
 	w.command("app-3", v1alpha1.ActionAbort, canaries["app-3"])
 	w.settle("app-3")
@@ -211,6 +211,12 @@ func TestBrokenAlertRuleStalls(t *testing.T) {
 	w.Expect(err).NotTo(gomega.HaveOccurred())
 	w.Expect(w.ready("app").Reason).To(gomega.Equal(v1alpha1.ReasonInvalidSpec))
 	w.Expect(w.ready("app").Message).To(gomega.ContainSubstring(`alerts: rule pause: matcher "a=~\"(\""`))
+	w.edit("app", func(r *v1alpha1.Rollout) {
+		r.Spec.Alerts[1].Matchers, r.Spec.Alerts[1].During = []string{"a=b"}, &v1alpha1.AlertWindow{Steps: []string{"halv"}}
+	})
+	_, err = w.reconcile("app")
+	w.Expect(err).NotTo(gomega.HaveOccurred())
+	w.Expect(w.ready("app").Message).To(gomega.ContainSubstring("alerts: rule pause: during.steps: there is no step halv"))
 	w.alert("app", "abort", canary, v1alpha1.ActionAbort)
 	_, err = w.reconcile("app")
 	w.Expect(err).NotTo(gomega.HaveOccurred())

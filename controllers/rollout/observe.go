@@ -199,9 +199,7 @@ func (r *Reconciler) observeActions(ctx context.Context, o *observation) error {
 			CreatedAt:  a.CreationTimestamp.Time,
 			TimeToLive: timeToLive(a),
 		})
-		if err := r.observeOrigin(ctx, a, &o.Actions[len(o.Actions)-1]); err != nil {
-			return err
-		}
+		observeOrigin(a, &o.Actions[len(o.Actions)-1])
 	}
 	return nil
 }

@@ -52,7 +52,7 @@ func positionOf(s *v1alpha1.RolloutStatus) plan.Position {
 		p.Pause = &plan.Pause{Reason: s.Pause.Reason, Message: s.Pause.Message, At: s.Pause.At.Time}
 	}
 	if s.Alerts != nil {
-		p.AlertBaseline = &plan.AlertBaseline{Attempt: s.Alerts.Attempt, Since: s.Alerts.Since.Time, Firing: s.Alerts.FiringBefore}
+		p.AlertBaseline = &plan.AlertBaseline{Attempt: s.Alerts.Attempt, Since: s.Alerts.Since.Time, Firing: s.Alerts.FiringBefore, Handled: s.Alerts.Handled}
 	}
 	for _, d := range s.Draining {
 		p.Draining[d.Revision] = d.Since.Time

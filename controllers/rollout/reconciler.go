@@ -69,6 +69,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	if err := r.admitAlerts(ctx, seen); err != nil {
+		return ctrl.Result{}, err
+	}
 	decided := plan.Decide(seen.Observed)
 	r.settleAlerts(seen, &decided)
 	if err := r.apply(ctx, seen, &decided); err != nil {

@@ -88,6 +88,9 @@ func (r *Reconciler) checkSpec(ctx context.Context, o *observation) *plan.Proble
 		o.template = checked.template
 		o.Spec.Revision = revisionOf(o)
 	}
+	if checked.problem == "" {
+		checked.problem = unknownStep(o.Spec.Steps, checked.alertRules)
+	}
 	if checked.problem != "" {
 		return invalid("%s", checked.problem)
 	}
@@ -130,6 +133,19 @@ func checkParts(rollout *v1alpha1.Rollout) *checkedSpec {
 		c.problem = "alerts: " + alertErr.Error()
 	}
 	return c
+}
+
+// unknownStep says which alert rule names a step that there is not, or nothing.
+func unknownStep(steps []plan.Step, rules []alerts.Rule) string {
+	for i := range rules {
+		for _, name := range rules[i].Steps {
+			is := func(s plan.Step) bool { return s.Name == name }
+			if name != plan.PromotionStep && !slices.ContainsFunc(steps, is) {
+				return fmt.Sprintf("alerts: rule %s: during.steps: there is no step %s", rules[i].Name, name)
+			}
+		}
+	}
+	return ""
 }
 
 func repeatedStep(steps []plan.Step) string {

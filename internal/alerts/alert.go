@@ -17,6 +17,10 @@ type Alert struct {
 	// StartsAt is when it began to fire, and Firing whether it still does.
 	StartsAt time.Time
 	Firing   bool
+	// Lingering is true of one that is missing from the latest answer, and not for long
+	// enough to be over: Alertmanager forgets alerts when it starts, and Prometheus tells
+	// it of them again in its own time.
+	Lingering bool
 }
 
 // maxDescription is how much of an alert is shown.

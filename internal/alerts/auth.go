@@ -10,12 +10,14 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 )
@@ -27,7 +29,19 @@ const (
 	maxRemembered = 4096
 	// maxToken is longer than any token.
 	maxToken = 16 << 10
+	// reviewsPerSecond and reviewsBurst are how many tokens that nobody knows are asked
+	// about.
+	reviewsPerSecond = 20
+	reviewsBurst     = 50
+	// systemPrefix begins names that are Kubernetes's own to give.
+	systemPrefix = "system:"
 )
+
+// authenticatedGroup is everybody's whom the API server knows.
+const authenticatedGroup = "system:authenticated"
+
+// errBusy says that too many unknown senders are being asked about.
+var errBusy = errors.New("too many tokens that are not known yet: send it again")
 
 // errUnauthenticated says that nobody is known to have sent a request.
 var errUnauthenticated = errors.New("no valid bearer token or client certificate")
@@ -44,6 +58,8 @@ type gate struct {
 	client    client.Client
 	clock     clock.PassiveClock
 	audiences []string
+	// reviews bounds how often the API server is asked who a token is of.
+	reviews *rate.Limiter
 
 	mu         sync.Mutex
 	identities map[[sha256.Size]byte]remembered[identity]
@@ -56,16 +72,26 @@ type remembered[T any] struct {
 }
 
 func newGate(c client.Client, clk clock.PassiveClock, audiences []string) *gate {
-	return &gate{client: c, clock: clk, audiences: audiences,
+	return &gate{client: c, clock: clk, audiences: audiences, reviews: rate.NewLimiter(reviewsPerSecond, reviewsBurst),
 		identities: map[[sha256.Size]byte]remembered[identity]{}, allowed: map[string]remembered[bool]{}}
 }
 
 // identify returns who sent a request: a client certificate that was verified, as
-// Kubernetes reads those, or else a bearer token.
+// Kubernetes reads those, or else a bearer token. A certificate makes nobody one of
+// Kubernetes's own users and groups, as its issuer need not be the cluster's.
 func (g *gate) identify(ctx context.Context, r *http.Request) (identity, error) {
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
 		subject := r.TLS.VerifiedChains[0][0].Subject
-		return known(identity{user: subject.CommonName, groups: append([]string{"system:authenticated"}, subject.Organization...)})
+		if strings.HasPrefix(subject.CommonName, systemPrefix) {
+			return identity{}, errUnauthenticated
+		}
+		groups := []string{authenticatedGroup}
+		for _, o := range subject.Organization {
+			if !strings.HasPrefix(o, systemPrefix) {
+				groups = append(groups, o)
+			}
+		}
+		return known(identity{user: subject.CommonName, groups: groups})
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	token = strings.TrimSpace(token)
@@ -93,6 +119,9 @@ func known(id identity) (identity, error) {
 }
 
 func (g *gate) review(ctx context.Context, token string) (identity, error) {
+	if !g.reviews.AllowN(g.clock.Now(), 1) {
+		return identity{}, errBusy
+	}
 	review := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: g.audiences}}
 	if err := g.client.Create(ctx, review, client.DisableReadYourWritesConsistency); err != nil {
 		return identity{}, fmt.Errorf("asking who a token is of: %w", err)
@@ -121,6 +150,24 @@ func overlap(confirmed, ours []string) bool {
 	return false
 }
 
+// userNamed is who has a name, as the API server would know them.
+func userNamed(name string) identity {
+	groups := []string{authenticatedGroup}
+	if account, ok := strings.CutPrefix(name, "system:serviceaccount:"); ok {
+		namespace, _, _ := strings.Cut(account, ":")
+		groups = append(groups, "system:serviceaccounts", "system:serviceaccounts:"+namespace)
+	}
+	return identity{user: name, groups: groups}
+}
+
+// maySend reports whether somebody may send alerts at all: create the resource alerts,
+// of which there are no objects, in the operator's namespace.
+func (g *gate) maySend(ctx context.Context, id identity, namespace string) (bool, error) {
+	return g.may(ctx, id, authorizationv1.ResourceAttributes{
+		Namespace: namespace, Verb: "create", Group: v1alpha1.GroupVersion.Group, Version: v1alpha1.GroupVersion.Version, Resource: "alerts",
+	})
+}
+
 // mayCommand reports whether somebody may give a Rollout a command: create
 // RolloutActions in its namespace, and do what it says to that Rollout, which is a verb
 // of its own. What they cannot do by themselves, they cannot do by an alert.
@@ -139,6 +186,26 @@ func (g *gate) mayCommand(ctx context.Context, id identity, to types.NamespacedN
 	}
 	rollouts.Name = to.Name
 	return g.may(ctx, id, rollouts)
+}
+
+// permitted returns the matches of which somebody may give the command.
+func (g *gate) permitted(ctx context.Context, id identity, matches []match) ([]match, error) {
+	var out []match
+	var errs []error
+	for _, m := range matches {
+		allowed, err := g.mayCommand(ctx, id, m.target.Rollout, v1alpha1.ActionType(m.Rule.Action))
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+		case allowed:
+			out = append(out, m)
+		default:
+			recorded.WithLabelValues(string(m.Rule.Action), "forbidden").Inc()
+			log.FromContext(ctx).Info("An alert's sender may not command a Rollout",
+				"sender", id.user, "rollout", m.target.Rollout, "rule", m.Rule.Name, "action", m.Rule.Action)
+		}
+	}
+	return out, errors.Join(errs...)
 }
 
 // may asks the API server, or remembers what it said a moment ago.

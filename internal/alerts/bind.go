@@ -30,6 +30,8 @@ type Target struct {
 	// Since is when the attempt began, and FiringBefore what fired then.
 	Since        time.Time
 	FiringBefore []string
+	// Handled is what was acted on already, as plan.AlertKey names it.
+	Handled []string
 }
 
 // TargetOf returns the release of a Rollout that alerts may end, if there is one.
@@ -47,7 +49,7 @@ func TargetOf(r *v1alpha1.Rollout) (Target, bool) {
 		return Target{}, false
 	}
 	if s.Alerts != nil && s.Alerts.Attempt == s.Attempt {
-		t.Since, t.FiringBefore = s.Alerts.Since.Time, s.Alerts.FiringBefore
+		t.Since, t.FiringBefore, t.Handled = s.Alerts.Since.Time, s.Alerts.FiringBefore, s.Alerts.Handled
 	}
 	return t, true
 }
@@ -108,6 +110,9 @@ func Bind(rule *Rule, t *Target, alerts []Alert, now time.Time) []Finding {
 		if f.Effect == EffectAct && stable && rule.scope == v1alpha1.AlertScopeService {
 			f.Effect, f.Why = EffectHold, "an alert of the same rule names stable: the canary is not the only cause"
 		}
+		if f.Effect == EffectAct && a.Lingering {
+			f.Effect, f.Why = EffectHold, "it is missing from the latest answer, and not for long"
+		}
 		findings = append(findings, f)
 	}
 	return findings
@@ -129,12 +134,15 @@ func effect(rule *Rule, t *Target, a *Alert, now time.Time) (Effect, string) {
 	switch {
 	case rule.Action == v1alpha1.AlertActionHold:
 		return EffectHold, "it fires"
+	case slices.Contains(t.Handled, plan.AlertKey(rule.Name, a.Fingerprint)):
+		return EffectNone, "the alert was acted on already"
 	case revision != "" && revision != t.Canary:
 		return EffectHold, "the alert names stable, not the canary"
-	case a.StartsAt.Before(t.Since):
+	case a.StartsAt.Before(t.Since), slices.Contains(t.FiringBefore, a.Fingerprint):
+		if revision == t.Canary { // which was released before, and was bad then
+			return EffectHold, "the alert names the canary, and has fired since before this release of it"
+		}
 		return EffectNone, "the alert began before the release did"
-	case slices.Contains(t.FiringBefore, a.Fingerprint):
-		return EffectNone, "the alert fired when the release began"
 	case revision == "" && (t.InForce.IsZero() || t.Weight == 0 || a.StartsAt.Before(t.InForce)):
 		return EffectHold, "the alert began before the step's weight was in force: the canary may not be the cause"
 	}

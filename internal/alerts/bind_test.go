@@ -55,8 +55,10 @@ func sampleAlert(ago time.Duration, labels ...string) Alert {
 func TestBind(t *testing.T) {
 	const ofCanary, ofStable = "destination_canonical_revision=new", "destination_canonical_revision=old"
 	canary := sampleAlert(time.Minute, ofCanary)
-	resolved, before := canary, canary
-	resolved.Firing, before.Fingerprint = false, "before"
+	resolved, before, missing := canary, canary, canary
+	resolved.Firing, before.Fingerprint, missing.Lingering = false, "before", true
+	sinceBefore := sampleAlert(11 * time.Minute)
+	sinceBefore.Fingerprint = "before"
 	none, hold, act := EffectNone, EffectHold, EffectAct
 	for name, tc := range map[string]struct {
 		rule   string
@@ -72,8 +74,13 @@ func TestBind(t *testing.T) {
 		"is another alert":                        {"abort", []Alert{sampleAlert(time.Minute, ofCanary, "severity=info")}, nil, ""},
 		"is of another namespace":                 {"abort", []Alert{sampleAlert(time.Minute, ofCanary, "destination_workload_namespace=staging")}, nil, ""},
 		"is of this namespace":                    {"abort", []Alert{sampleAlert(time.Minute, ofCanary, "destination_workload_namespace=shop")}, nil, act},
-		"began before the release":                {"abort", []Alert{sampleAlert(11*time.Minute, ofCanary)}, nil, none},
-		"fired when the release began":            {"abort", []Alert{before}, nil, none},
+		"began before this release of the canary": {"abort", []Alert{sampleAlert(11*time.Minute, ofCanary)}, nil, hold},
+		"fired when the canary's release began":   {"abort", []Alert{before}, nil, hold},
+		"service: fired when the release began":   {"service", []Alert{sinceBefore}, nil, none},
+		"is missing, not for long":                {"abort", []Alert{missing}, nil, hold},
+		"was acted on":                            {"abort", []Alert{canary}, func(t *Target) { t.Handled = []string{"abort/" + canary.Fingerprint} }, none},
+		"was acted on, but is there to hold":      {"hold", []Alert{canary}, func(t *Target) { t.Handled = []string{"hold/" + canary.Fingerprint} }, hold},
+		"was acted on by another rule":            {"abort", []Alert{canary}, func(t *Target) { t.Handled = []string{"pause/" + canary.Fingerprint} }, act},
 		"claims the future":                       {"abort", []Alert{sampleAlert(-time.Hour, ofCanary)}, nil, none},
 		"out of the window":                       {"window", []Alert{canary}, nil, none},
 		"in the window":                           {"window", []Alert{canary}, func(t *Target) { t.Step = "half" }, act},
@@ -129,7 +136,7 @@ func TestForCountsFromTheStart(t *testing.T) {
 			t.Errorf("from %s, want %s", f.From, want)
 		}
 		m := match{f, &target}
-		action := makeAction(&m, "somebody", 1, noon)
+		action := makeAction(&m, "somebody", 0, 1, noon)
 		if waits := action.Spec.Alert.NotBefore != nil; waits != (ago < time.Minute) {
 			t.Errorf("after %s it waits: %v", ago, waits)
 		}
@@ -140,8 +147,8 @@ func TestForCountsFromTheStart(t *testing.T) {
 // another episode, revision, Rollout or rule has not.
 func TestActionName(t *testing.T) {
 	target, alert := sampleTarget(), sampleAlert(time.Minute)
-	name := actionName("abort", &target, &alert)
-	if again := actionName("abort", &target, &alert); again != name {
+	name := actionName("abort", &target, &alert, 0)
+	if again := actionName("abort", &target, &alert, 0); again != name {
 		t.Errorf("%s, then %s", name, again)
 	}
 	seen := map[string]string{name: "the first"}
@@ -153,14 +160,18 @@ func TestActionName(t *testing.T) {
 	} {
 		target, alert := sampleTarget(), sampleAlert(time.Minute)
 		edit(&target, &alert)
-		other := actionName("abort", &target, &alert)
+		other := actionName("abort", &target, &alert, 0)
 		if was, ok := seen[other]; ok {
 			t.Errorf("%s has the name of %s", what, was)
 		}
 		seen[other] = what
 	}
-	if _, ok := seen[actionName("other", &target, &alert)]; ok {
-		t.Error("another rule has the same name")
+	for what, other := range map[string]string{
+		"another rule": actionName("other", &target, &alert, 0), "the next episode": actionName("abort", &target, &alert, 1),
+	} {
+		if _, ok := seen[other]; ok {
+			t.Errorf("%s has the same name", what)
+		}
 	}
 }
 

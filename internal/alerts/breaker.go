@@ -14,32 +14,48 @@ import (
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 )
 
-// Breaker keeps alerts from aborting a whole fleet without a person: an alert that
-// is to abort more than Limit releases aborts none, and no more than Limit are
-// aborted within Window. It is the leader's; a new leader finds in the
-// RolloutActions what the one before did.
+// Limits are how many releases alerts may end within a time without a person.
+type Limits struct {
+	// Fleet is for all, and for one alert at once; 0 is no limit of any kind.
+	Fleet int32
+	// Namespace is for those of one namespace, so that one does not use up what is for
+	// all; 0 is as many as Fleet.
+	Namespace int32
+	Window    time.Duration
+}
+
+// Breaker keeps alerts from ending releases of a whole fleet without a person. It is
+// the leader's; a new leader finds in the RolloutActions what the one before did.
 type Breaker struct {
-	limit  int32
-	window time.Duration
+	limits Limits
 	clock  clock.PassiveClock
 	reader client.Reader
 
 	mu     sync.Mutex
 	seeded bool
-	aborts map[types.UID]time.Time // by action
+	aborts map[types.UID]ended // by action
 }
 
-// NewBreaker makes a breaker; a limit of 0 is none.
-func NewBreaker(limit int32, window time.Duration, c clock.PassiveClock, reader client.Reader) *Breaker {
-	b := &Breaker{limit: limit, window: window, clock: c, reader: reader, aborts: map[types.UID]time.Time{}}
+// ended is a release that an alert ended.
+type ended struct {
+	namespace string
+	at        time.Time
+}
+
+// NewBreaker makes a breaker.
+func NewBreaker(l Limits, c clock.PassiveClock, reader client.Reader) *Breaker {
+	if l.Namespace == 0 {
+		l.Namespace = l.Fleet
+	}
+	b := &Breaker{limits: l, clock: c, reader: reader, aborts: map[types.UID]ended{}}
 	currentBreaker.Store(b)
 	return b
 }
 
-// Admit says why an alert's action must not abort a release without a person, or
-// nothing. One that is admitted counts until Settle says that it aborted none.
+// Admit says why an alert's action must not end a release without a person, or
+// nothing. One that is admitted counts until Settle says that it ended none.
 func (b *Breaker) Admit(ctx context.Context, a *v1alpha1.RolloutAction) (string, error) {
-	if b.limit <= 0 || a.Spec.Alert == nil || a.Spec.Alert.DryRun || a.Spec.Action != v1alpha1.ActionAbort {
+	if b.limits.Fleet <= 0 || a.Spec.Alert == nil || a.Spec.Alert.DryRun || a.Spec.Action != v1alpha1.ActionAbort {
 		return "", nil
 	}
 	b.mu.Lock()
@@ -51,28 +67,36 @@ func (b *Breaker) Admit(ctx context.Context, a *v1alpha1.RolloutAction) (string,
 	if _, admitted := b.aborts[a.UID]; admitted {
 		return "", nil
 	}
-	if a.Spec.Alert.Matched > b.limit {
-		return fmt.Sprintf("the alert would abort %d releases at once, and more than %d need a person", a.Spec.Alert.Matched, b.limit), nil
+	here := int32(0)
+	for _, e := range b.aborts {
+		if e.namespace == a.Namespace {
+			here++
+		}
 	}
-	if int32(len(b.aborts)) >= b.limit {
-		return fmt.Sprintf("alerts aborted %d releases within %s, and more need a person", len(b.aborts), b.window), nil
+	switch {
+	case a.Spec.Alert.Matched > b.limits.Fleet:
+		return fmt.Sprintf("the alert would end %d releases at once, and more than %d need a person", a.Spec.Alert.Matched, b.limits.Fleet), nil
+	case int32(len(b.aborts)) >= b.limits.Fleet:
+		return fmt.Sprintf("alerts ended %d releases within %s, and more need a person", len(b.aborts), b.limits.Window), nil
+	case here >= b.limits.Namespace:
+		return fmt.Sprintf("alerts ended %d releases of namespace %s within %s, and more need a person", here, a.Namespace, b.limits.Window), nil
 	}
-	b.aborts[a.UID] = b.clock.Now()
+	b.aborts[a.UID] = ended{a.Namespace, b.clock.Now()}
 	return "", nil
 }
 
-// Settle tells what became of an action that was admitted.
+// Settle tells whether an action that was admitted ended a release.
 func (b *Breaker) Settle(uid types.UID, aborted bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if _, admitted := b.aborts[uid]; !admitted {
-		return
-	}
-	if !aborted {
+	e, admitted := b.aborts[uid]
+	switch {
+	case !admitted:
+	case !aborted:
 		delete(b.aborts, uid)
-		return
+	default:
+		b.aborts[uid] = ended{e.namespace, b.clock.Now()}
 	}
-	b.aborts[uid] = b.clock.Now()
 }
 
 // seed finds what was aborted before this process led.
@@ -88,7 +112,7 @@ func (b *Breaker) seed(ctx context.Context) error {
 		a := &list.Items[i]
 		applied := meta.FindStatusCondition(a.Status.Conditions, v1alpha1.ConditionApplied)
 		if a.Spec.Alert != nil && a.Spec.Action == v1alpha1.ActionAbort && applied != nil && applied.Reason == v1alpha1.ReasonActionApplied {
-			b.aborts[a.UID] = applied.LastTransitionTime.Time
+			b.aborts[a.UID] = ended{a.Namespace, applied.LastTransitionTime.Time}
 		}
 	}
 	b.seeded = true
@@ -96,8 +120,8 @@ func (b *Breaker) seed(ctx context.Context) error {
 }
 
 func (b *Breaker) prune() {
-	for uid, at := range b.aborts {
-		if b.clock.Since(at) >= b.window {
+	for uid, e := range b.aborts {
+		if b.clock.Since(e.at) >= b.limits.Window {
 			delete(b.aborts, uid)
 		}
 	}
@@ -108,5 +132,5 @@ func (b *Breaker) open() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.prune()
-	return b.limit > 0 && int32(len(b.aborts)) >= b.limit
+	return b.limits.Fleet > 0 && int32(len(b.aborts)) >= b.limits.Fleet
 }

@@ -1,6 +1,7 @@
 package alerts
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,8 @@ const (
 	// one alert.
 	maxAlerts = 5000
 	maxLabels = 128
+	// maxLabelBytes is how many bytes names and values of one alert's labels may have.
+	maxLabelBytes = 16 << 10
 	// earliest is before any alert that is not a mistake.
 	earliest = 2020
 )
@@ -22,9 +25,40 @@ var fingerprintForm = regexp.MustCompile(`^[0-9A-Za-z]{1,64}$`)
 // message is what is read of Alertmanager's webhook, version 4. Fields that are not
 // known are ignored: later versions add some.
 type message struct {
-	Version         string         `json:"version"`
-	TruncatedAlerts int            `json:"truncatedAlerts"`
-	Alerts          []messageAlert `json:"alerts"`
+	Version         string   `json:"version"`
+	TruncatedAlerts int      `json:"truncatedAlerts"`
+	Alerts          elements `json:"alerts"`
+}
+
+// errTooMany says that a list is longer than is looked at.
+var errTooMany = errors.New("more alerts than are looked at")
+
+// elements are those of a list, each to be read by itself: one that makes no sense
+// keeps none of the others from being taken.
+type elements []json.RawMessage
+
+// UnmarshalJSON implements json.Unmarshaler. It stops at what is too much, so that a
+// long list of next to nothing takes no memory.
+func (e *elements) UnmarshalJSON(raw []byte) error {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	start, err := decoder.Token()
+	if err != nil || start == nil {
+		return err
+	}
+	if start != json.Delim('[') {
+		return errors.New("alerts are no list")
+	}
+	for decoder.More() {
+		if len(*e) == maxAlerts {
+			return errTooMany
+		}
+		var one json.RawMessage
+		if err := decoder.Decode(&one); err != nil {
+			return err
+		}
+		*e = append(*e, one)
+	}
+	return nil
 }
 
 type messageAlert struct {
@@ -48,22 +82,19 @@ type notification struct {
 func decodeMessage(body []byte, now time.Time) (notification, error) {
 	var m message
 	if err := json.Unmarshal(body, &m); err != nil {
-		return notification{}, fmt.Errorf("reading the message: %w", err)
+		return notification{}, errUnreadable
 	}
 	if m.Version != "4" {
 		return notification{}, errors.New("the message is not one of version 4")
 	}
-	if len(m.Alerts) > maxAlerts {
-		return notification{}, fmt.Errorf("the message has more than %d alerts", maxAlerts)
-	}
 	n := notification{truncated: max(0, m.TruncatedAlerts)}
-	for i := range m.Alerts {
-		a := &m.Alerts[i]
-		firing := a.Status == "firing" && (a.EndsAt.Year() < earliest || a.EndsAt.After(now))
-		if a.Status != "firing" && a.Status != "resolved" {
+	for _, raw := range m.Alerts {
+		var a messageAlert
+		if json.Unmarshal(raw, &a) != nil || a.Status != "firing" && a.Status != "resolved" {
 			n.dropped++
 			continue
 		}
+		firing := a.Status == "firing" && (a.EndsAt.Year() < earliest || a.EndsAt.After(now))
 		alert, ok := newAlert(a.Labels, a.Fingerprint, a.StartsAt, firing)
 		if !ok {
 			n.dropped++
@@ -73,6 +104,9 @@ func decodeMessage(body []byte, now time.Time) (notification, error) {
 	}
 	return n, nil
 }
+
+// errUnreadable says nothing of what was sent: it gets into logs and conditions.
+var errUnreadable = errors.New("the answer is not one of Alertmanager's")
 
 // listedAlert is what is read of one of GET /api/v2/alerts.
 type listedAlert struct {
@@ -90,13 +124,20 @@ type listedAlert struct {
 // decodeList reads Alertmanager's list of alerts. Those that are silenced or
 // inhibited are left out, should a server not have done so.
 func decodeList(body []byte, now time.Time) ([]Alert, error) {
-	var list []listedAlert
+	var list elements
 	if err := json.Unmarshal(body, &list); err != nil {
-		return nil, fmt.Errorf("reading Alertmanager's alerts: %w", err)
+		if errors.Is(err, errTooMany) {
+			return nil, fmt.Errorf("Alertmanager has more than %d alerts", maxAlerts)
+		}
+		return nil, errUnreadable
 	}
 	var alerts []Alert
-	for i := range list {
-		a := &list[i]
+	for _, raw := range list {
+		var a listedAlert
+		if json.Unmarshal(raw, &a) != nil {
+			received.WithLabelValues("dropped").Inc()
+			continue
+		}
 		suppressed := a.Status.State != "active" || len(a.Status.SilencedBy)+len(a.Status.InhibitedBy) > 0
 		if suppressed || a.EndsAt.Year() >= earliest && !a.EndsAt.After(now) {
 			continue
@@ -109,7 +150,11 @@ func decodeList(body []byte, now time.Time) ([]Alert, error) {
 }
 
 func newAlert(labels map[string]string, id string, starts time.Time, firing bool) (Alert, bool) {
-	if len(labels) == 0 || len(labels) > maxLabels || starts.Year() < earliest || starts.Year() > 9999 {
+	size := 0
+	for name, value := range labels {
+		size += len(name) + len(value)
+	}
+	if len(labels) == 0 || len(labels) > maxLabels || size > maxLabelBytes || starts.Year() < earliest || starts.Year() > 9999 {
 		return Alert{}, false
 	}
 	if !fingerprintForm.MatchString(id) {

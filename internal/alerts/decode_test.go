@@ -70,6 +70,8 @@ func TestDecodeList(t *testing.T) {
 		alert("inhibited", "", `{"state":"active","inhibitedBy":["s"]}`),
 		alert("over", `,"endsAt":"2026-01-05T11:59:00Z"`, `{"state":"active"}`),
 		alert("goeson", `,"endsAt":"2026-01-05T12:04:00Z"`, `{"state":"active"}`),
+		alert("odd", `,"endsAt":"SECRET-BODY-TEXT"`, `{"state":"active"}`),
+		`"SECRET-BODY-TEXT"`,
 	}, ",") + "]"
 	alerts, err := decodeList([]byte(body), noon)
 	if err != nil {
@@ -82,8 +84,34 @@ func TestDecodeList(t *testing.T) {
 	if diff := cmp.Diff([]string{"active", "goeson"}, names); diff != "" {
 		t.Error(diff)
 	}
-	if _, err := decodeList([]byte("<html>"), noon); err == nil {
-		t.Error("a page was read as alerts")
+	for _, body := range []string{"<html>SECRET", `{"SECRET":1}`, `"SECRET"`, `[{"labels"`} {
+		if _, err := decodeList([]byte(body), noon); err == nil || strings.Contains(err.Error(), "SECRET") {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+	if alerts, err := decodeList([]byte("null"), noon); err != nil || len(alerts) != 0 {
+		t.Errorf("none: %v, %v", alerts, err)
+	}
+}
+
+// TestDecodeIsBounded holds that a message of next to nothing takes no memory to speak
+// of, and that labels have an end.
+func TestDecodeIsBounded(t *testing.T) {
+	body := []byte(`{"version":"4","alerts":[{}` + strings.Repeat(",{}", maxBody/3) + `]}`)
+	allocated := testing.Benchmark(func(b *testing.B) {
+		b.ReportAllocs()
+		for range b.N {
+			if _, err := decodeMessage(body, noon); err == nil {
+				b.Fatal("too many alerts were taken")
+			}
+		}
+	}).AllocedBytesPerOp()
+	if allocated > 8*maxBody {
+		t.Errorf("%d bytes for a message of %d", allocated, len(body))
+	}
+	long := map[string]string{"alertname": strings.Repeat("x", maxLabelBytes)}
+	if _, ok := newAlert(long, "", noon, true); ok {
+		t.Error("labels have no end")
 	}
 }
 
@@ -105,8 +133,12 @@ func FuzzDecode(f *testing.F) {
 			t.Fatal(err)
 		}
 		target := sampleTarget()
-		for _, m := range due([]release{{target: target, rules: rules}}, n.alerts, noon) {
-			a := makeAction(&m, "somebody", 1, noon)
+		matches, err := due(t.Context(), []release{{target: target, rules: rules}}, n.alerts, noon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range matches {
+			a := makeAction(&m, "somebody", 0, 1, noon)
 			raw, err := json.Marshal(a)
 			if err != nil {
 				t.Fatal(err)

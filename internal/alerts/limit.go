@@ -17,7 +17,7 @@ const (
 	// maxSources is how many addresses are told apart.
 	maxSources = 1024
 	// maxInFlight is how many requests are worked on at a time.
-	maxInFlight = 64
+	maxInFlight = 8
 )
 
 // limiter keeps one sender from taking all there is, before anybody is asked who it

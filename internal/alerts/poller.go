@@ -21,6 +21,8 @@ import (
 const (
 	// pollTimeout is how long a source may take to answer.
 	pollTimeout = 5 * time.Second
+	// repairTimeout bounds what follows from one answer.
+	repairTimeout = 30 * time.Second
 	// settleTime is how long an alert's command may be older than what was asked for
 	// the alert's absence to mean that it was resolved: not every Alertmanager of
 	// several learns of it at the same time.
@@ -35,17 +37,29 @@ type Watch struct {
 	pushed   bool
 	every    time.Duration
 	maxAge   time.Duration
-	clock    clock.WithTicker
-	log      logr.Logger
-	now      chan struct{}
+	linger   time.Duration
+	// trusted is whose permissions alerts have that were found by asking; nil for the
+	// operator's own.
+	trusted *identity
+	gate    *gate
+	clock   clock.WithTicker
+	log     logr.Logger
+	now     chan struct{}
 
 	mu      sync.Mutex
 	view    view
+	seen    map[string]sighting // by fingerprint
 	told    map[types.NamespacedName]string
 	changed func(types.NamespacedName)
 }
 
-// view is the latest answer.
+// sighting is when an alert was last in an answer.
+type sighting struct {
+	alert Alert
+	at    time.Time
+}
+
+// view is the latest answer, and what is missing from it but not for long.
 type view struct {
 	alerts []Alert
 	// asked is when; zero for never.
@@ -67,6 +81,11 @@ type WatchOptions struct {
 	Pushed bool
 	// Every is how often to ask, and MaxAge how old an answer may be that is relied on.
 	Every, MaxAge time.Duration
+	// Linger is for how long an alert must be missing from answers to be over.
+	Linger time.Duration
+	// As is whose permissions alerts have that are found by asking. Empty: the source is
+	// trusted with every Rollout that has a rule for the alert.
+	As string
 	// Clock tells the time.
 	Clock clock.WithTicker
 	// Log takes what was done.
@@ -75,12 +94,18 @@ type WatchOptions struct {
 
 // NewWatch makes a watch.
 func NewWatch(o WatchOptions) *Watch {
-	return &Watch{
+	w := &Watch{
 		recorder: &Recorder{client: o.Client, now: o.Clock.Now},
-		sources:  o.Sources, pushed: o.Pushed, every: o.Every, maxAge: o.MaxAge,
+		sources:  o.Sources, pushed: o.Pushed, every: o.Every, maxAge: o.MaxAge, linger: o.Linger,
+		gate: newGate(o.Client, o.Clock, nil), seen: map[string]sighting{},
 		clock: o.Clock, log: o.Log, now: make(chan struct{}, 1),
 		told: map[types.NamespacedName]string{}, changed: func(types.NamespacedName) {},
 	}
+	if o.As != "" {
+		as := userNamed(o.As)
+		w.trusted = &as
+	}
+	return w
 }
 
 // OnChange sets who is told of a Rollout for which something else is known of
@@ -149,7 +174,7 @@ func (w *Watch) ask(ctx context.Context) {
 		}
 		polls.WithLabelValues(s.Name(), "answered").Inc()
 		w.mu.Lock()
-		w.view = view{alerts: alerts, asked: asked, exact: s.Exact() || !known}
+		w.view = view{alerts: w.withLingering(alerts, asked), asked: asked, exact: s.Exact() || !known}
 		w.mu.Unlock()
 		return
 	}
@@ -158,6 +183,23 @@ func (w *Watch) ask(ctx context.Context) {
 	w.mu.Lock()
 	w.view.problem = err.Error()
 	w.mu.Unlock()
+}
+
+// withLingering adds what is missing from an answer, but not for long.
+func (w *Watch) withLingering(alerts []Alert, asked time.Time) []Alert {
+	for _, a := range alerts {
+		w.seen[a.Fingerprint] = sighting{a, asked}
+	}
+	for fingerprint, s := range w.seen {
+		switch {
+		case asked.Sub(s.at) >= w.linger && !s.at.Equal(asked):
+			delete(w.seen, fingerprint)
+		case !s.at.Equal(asked):
+			s.alert.Lingering = true
+			alerts = append(alerts, s.alert)
+		}
+	}
+	return alerts
 }
 
 func (w *Watch) askOne(ctx context.Context, s Source, now time.Time) ([]Alert, error) {
@@ -197,18 +239,28 @@ func (w *Watch) repair(ctx context.Context) error {
 			return err
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, repairTimeout)
+	defer cancel()
 	releases, err := w.recorder.releases(ctx)
 	if err != nil || len(releases) == 0 || len(v.alerts) == 0 {
 		return err
 	}
-	matches := due(releases, v.alerts, now)
+	matches, err := due(ctx, releases, v.alerts, now)
+	if err != nil {
+		return err
+	}
+	// What has not lasted for long enough is looked at again with the next poll.
+	matches = slices.DeleteFunc(matches, func(m match) bool { return m.From.After(now) })
+	errs := []error{nil}
+	if w.trusted != nil {
+		matches, errs[0] = w.gate.permitted(ctx, *w.trusted, matches)
+	}
 	counts := abortedBy(matches)
-	var errs []error
 	for i := range matches {
 		m := &matches[i]
 		known, err := w.isKnown(ctx, m, exact)
 		if err == nil && !known {
-			err = w.recorder.record(ctx, m, "alert poller", counts[m.Alert.Fingerprint])
+			err = w.recorder.recordSeen(ctx, m, "alert poller", counts[m.Alert.Fingerprint])
 		}
 		errs = append(errs, err)
 	}
@@ -221,16 +273,15 @@ func (w *Watch) exactSource() bool { return slices.ContainsFunc(w.sources, Sourc
 // fingerprints are not Alertmanager's own cannot find what was pushed by its name:
 // there, anything of the same rule that was recorded since the alert began is it.
 func (w *Watch) isKnown(ctx context.Context, m *match, exact bool) (bool, error) {
+	if exact {
+		return false, nil // Its name says so when it is recorded.
+	}
 	actions, err := w.recorder.alertActions(ctx, client.InNamespace(m.target.Rollout.Namespace))
 	if err != nil {
 		return false, err
 	}
-	name := actionName(m.Rule.Name, m.target, m.Alert)
 	return slices.ContainsFunc(actions, func(a *v1alpha1.RolloutAction) bool {
-		if a.Name == name {
-			return true
-		}
-		return !exact && a.Spec.Rollout == m.target.Rollout.Name && a.Spec.Revision == m.target.Canary &&
+		return !overtaken(a, m.Rule.DryRun) && a.Spec.Rollout == m.target.Rollout.Name && a.Spec.Revision == m.target.Canary &&
 			a.Spec.Alert.Rule == m.Rule.Name && a.Spec.Action == v1alpha1.ActionType(m.Rule.Action) &&
 			!a.Spec.Alert.ReceivedAt.Time.Before(m.Alert.StartsAt)
 	}), nil
@@ -252,7 +303,7 @@ func (w *Watch) cancelResolved(ctx context.Context, v view) error {
 func (w *Watch) See(rollout *v1alpha1.Rollout, rules []Rule) plan.Alerts {
 	now := w.clock.Now()
 	v, unknown := w.current(now)
-	known := plan.Alerts{Unknown: unknown, Pushed: len(w.sources) == 0 && w.pushed}
+	known := plan.Alerts{Unknown: unknown, Pushed: len(w.sources) == 0 && w.pushed, Asked: v.asked, Exact: v.exact && w.exactSource()}
 	if unknown != "" {
 		return known
 	}
@@ -260,12 +311,20 @@ func (w *Watch) See(rollout *v1alpha1.Rollout, rules []Rule) plan.Alerts {
 	for i := range rules {
 		rule := &rules[i]
 		for j := range v.alerts {
-			if rule.selects(&v.alerts[j], rollout.Namespace) {
-				known.Firing = append(known.Firing, v.alerts[j].Fingerprint)
+			a := &v.alerts[j]
+			if !rule.selects(a, rollout.Namespace) {
+				continue
+			}
+			known.Firing = append(known.Firing, a.Fingerprint)
+			if !a.Lingering {
+				known.Seen = append(known.Seen, a.Fingerprint)
 			}
 		}
 		if releasing {
 			hold(&known, Bind(rule, &target, v.alerts, now), v.exact, now)
+			if stableFires(rule, &target, v.alerts) {
+				known.StableFires = append(known.StableFires, rule.Name)
+			}
 		}
 	}
 	return known
@@ -274,7 +333,7 @@ func (w *Watch) See(rollout *v1alpha1.Rollout, rules []Rule) plan.Alerts {
 // hold adds the findings for which a release is held.
 func hold(known *plan.Alerts, found []Finding, exact bool, now time.Time) {
 	for _, f := range found {
-		if f.Effect != EffectHold && (f.Effect != EffectAct || exact) {
+		if f.Effect == EffectNone {
 			continue
 		}
 		if f.From.After(now) {
@@ -284,7 +343,10 @@ func hold(known *plan.Alerts, found []Finding, exact bool, now time.Time) {
 			continue
 		}
 		why := f.Why
-		if f.Effect == EffectAct {
+		switch {
+		case f.Effect == EffectAct && exact:
+			why = "its command is on its way, or could not be recorded"
+		case f.Effect == EffectAct:
 			why = "it is not known whether it is silenced"
 		}
 		known.Holding = append(known.Holding, plan.HoldingAlert{Rule: f.Rule.Name, Message: f.Alert.describe() + ": " + why})
@@ -314,7 +376,8 @@ func (w *Watch) tell(ctx context.Context) error {
 		}
 		name, known := client.ObjectKeyFromObject(rollout), w.See(rollout, rules)
 		slices.Sort(known.Firing)
-		told[name] = fmt.Sprintf("%q %q %q", known.Unknown, known.Holding, known.Firing)
+		slices.Sort(known.Seen)
+		told[name] = fmt.Sprintf("%q %q %q %q %q", known.Unknown, known.Holding, known.Firing, known.Seen, known.StableFires)
 		if was, ok := w.told[name]; !ok || was != told[name] {
 			woken = append(woken, name)
 		}

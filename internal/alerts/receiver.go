@@ -22,7 +22,7 @@ const (
 	// Path is where alerts are posted to.
 	Path = "/v1/alerts"
 	// maxBody is the most that a message may have, in bytes.
-	maxBody = 4 << 20
+	maxBody = 1 << 20
 	// handleTimeout is how long taking in a message may take.
 	handleTimeout = 20 * time.Second
 )
@@ -30,10 +30,11 @@ const (
 // Receiver takes Alertmanager's webhook in. It works on every replica: what is to be
 // done is written down before it answers, and the leader does it.
 type Receiver struct {
-	recorder *Recorder
-	gate     *gate
-	limiter  *limiter
-	clock    clock.PassiveClock
+	recorder  *Recorder
+	gate      *gate
+	limiter   *limiter
+	clock     clock.PassiveClock
+	namespace string
 	// look asks for a poll at once.
 	look func()
 	log  logr.Logger
@@ -47,6 +48,8 @@ type ReceiverOptions struct {
 	Clock clock.PassiveClock
 	// Audiences that a token must be for; without any, the API server's own.
 	Audiences []string
+	// Namespace is the operator's: who may create the resource alerts there may send.
+	Namespace string
 	// Look, if not nil, is called when Alertmanager left alerts out.
 	Look func()
 	// Log takes what was done.
@@ -62,7 +65,7 @@ func NewReceiver(o ReceiverOptions) *Receiver {
 		recorder: &Recorder{client: o.Client, now: o.Clock.Now},
 		gate:     newGate(o.Client, o.Clock, o.Audiences),
 		limiter:  newLimiter(o.Clock),
-		clock:    o.Clock, look: o.Look, log: o.Log,
+		clock:    o.Clock, look: o.Look, log: o.Log, namespace: o.Namespace,
 	}
 }
 
@@ -75,7 +78,7 @@ type refusal struct {
 func (e *refusal) Error() string { return e.text }
 
 // ServeHTTP implements http.Handler. The size is limited before anybody is asked who
-// the sender is.
+// the sender is, and nothing is read of whom may not send.
 func (rc *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(log.IntoContext(r.Context(), rc.log), handleTimeout)
 	defer cancel()
@@ -114,10 +117,7 @@ func (rc *Receiver) serve(ctx context.Context, w http.ResponseWriter, r *http.Re
 	}
 	defer rc.limiter.leave()
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	id, err := rc.gate.identify(ctx, r)
-	if errors.Is(err, errUnauthenticated) {
-		return &refusal{http.StatusUnauthorized, err.Error()}
-	}
+	id, err := rc.admit(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -134,6 +134,24 @@ func (rc *Receiver) serve(ctx context.Context, w http.ResponseWriter, r *http.Re
 		return &refusal{http.StatusBadRequest, "the message is not one of Alertmanager's webhook, version 4"}
 	}
 	return rc.take(ctx, id, n)
+}
+
+// admit returns who sent a request, if they may send alerts.
+func (rc *Receiver) admit(ctx context.Context, r *http.Request) (identity, error) {
+	id, err := rc.gate.identify(ctx, r)
+	switch {
+	case errors.Is(err, errUnauthenticated):
+		return id, &refusal{http.StatusUnauthorized, err.Error()}
+	case errors.Is(err, errBusy):
+		return id, &refusal{http.StatusServiceUnavailable, err.Error()}
+	case err != nil:
+		return id, err
+	}
+	allowed, err := rc.gate.maySend(ctx, id, rc.namespace)
+	if err == nil && !allowed {
+		err = &refusal{http.StatusForbidden, "the sender may not create alerts.sluice.dev in the operator's namespace"}
+	}
+	return id, err
 }
 
 func tooLarge() error {
@@ -162,29 +180,21 @@ func (rc *Receiver) take(ctx context.Context, id identity, n notification) error
 	if err != nil {
 		return err
 	}
-	matches := due(releases, firing, rc.clock.Now())
-	counts, denied := abortedBy(matches), 0
-	var errs []error
-	for i := range matches {
-		m := &matches[i]
-		allowed, err := rc.gate.mayCommand(ctx, id, m.target.Rollout, v1alpha1.ActionType(m.Rule.Action))
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		if !allowed {
-			denied++
-			recorded.WithLabelValues(string(m.Rule.Action), "forbidden").Inc()
-			rc.log.Info("An alert's sender may not command a Rollout",
-				"sender", id.user, "rollout", m.target.Rollout, "rule", m.Rule.Name, "action", m.Rule.Action)
-			continue
-		}
+	matches, err := due(ctx, releases, firing, rc.clock.Now())
+	if err != nil {
+		return err
+	}
+	allowed, err := rc.gate.permitted(ctx, id, matches)
+	errs := []error{err} // what may be done is done nevertheless
+	counts := abortedBy(allowed)
+	for i := range allowed {
+		m := &allowed[i]
 		errs = append(errs, rc.recorder.record(ctx, m, "alert receiver for "+id.user, counts[m.Alert.Fingerprint]))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	if denied > 0 && denied == len(matches) {
+	if len(matches) > 0 && len(allowed) == 0 {
 		return &refusal{http.StatusForbidden, "the sender may not command the Rollouts on which these alerts would act"}
 	}
 	return nil

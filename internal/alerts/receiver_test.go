@@ -7,6 +7,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -28,15 +29,23 @@ import (
 
 const audience = "sluice-alerts"
 
-// sender makes a service account that may create RolloutActions in namespaces, and
+// sender makes a service account that may send alerts, and command in namespaces, and
 // returns a token of it for audiences.
 func (w *world) sender(name string, audiences []string, namespaces ...string) string {
 	w.t.Helper()
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}}
-	w.Expect(w.direct.Create(w.ctx, account)).To(gomega.Succeed())
+	token := w.account(name, audiences)
+	w.allowSending(rbacv1.Subject{Kind: "ServiceAccount", Namespace: w.namespace, Name: name})
 	for _, ns := range namespaces {
 		w.allow(ns, rbacv1.Subject{Kind: "ServiceAccount", Namespace: w.namespace, Name: name})
 	}
+	return token
+}
+
+// account makes a service account that may do nothing, and returns a token of it.
+func (w *world) account(name string, audiences []string) string {
+	w.t.Helper()
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}}
+	w.Expect(w.direct.Create(w.ctx, account)).To(gomega.Succeed())
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: audiences}}
 	w.Expect(w.direct.SubResource("token").Create(w.ctx, account, request)).To(gomega.Succeed())
 	return request.Status.Token
@@ -50,19 +59,34 @@ func (w *world) allow(namespace string, subject rbacv1.Subject, names ...string)
 
 func (w *world) allowVerbs(namespace string, subject rbacv1.Subject, verbs []string, names ...string) {
 	w.t.Helper()
-	meta := metav1.ObjectMeta{Namespace: namespace, Name: subject.Name}
-	w.Expect(w.direct.Create(w.ctx, &rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{
-		{APIGroups: []string{"sluice.dev"}, Resources: []string{"rolloutactions"}, Verbs: []string{"create"}},
-		{APIGroups: []string{"sluice.dev"}, Resources: []string{"rollouts"}, Verbs: verbs, ResourceNames: names},
-	}})).To(gomega.Succeed())
+	w.grant(namespace, subject.Name, subject,
+		rbacv1.PolicyRule{APIGroups: []string{"sluice.dev"}, Resources: []string{"rolloutactions"}, Verbs: []string{"create"}},
+		rbacv1.PolicyRule{APIGroups: []string{"sluice.dev"}, Resources: []string{"rollouts"}, Verbs: verbs, ResourceNames: names},
+	)
+}
+
+// allowSending lets somebody send alerts at all.
+func (w *world) allowSending(subject rbacv1.Subject) {
+	w.t.Helper()
+	w.grant(w.namespace, "send-"+subject.Name, subject, rbacv1.PolicyRule{
+		APIGroups: []string{"sluice.dev"}, Resources: []string{"alerts"}, Verbs: []string{"create"},
+	})
+}
+
+func (w *world) grant(namespace, name string, subject rbacv1.Subject, rules ...rbacv1.PolicyRule) {
+	w.t.Helper()
+	meta := metav1.ObjectMeta{Namespace: namespace, Name: name}
+	w.Expect(w.direct.Create(w.ctx, &rbacv1.Role{ObjectMeta: meta, Rules: rules})).To(gomega.Succeed())
 	w.Expect(w.direct.Create(w.ctx, &rbacv1.RoleBinding{
 		ObjectMeta: meta, Subjects: []rbacv1.Subject{subject},
-		RoleRef: rbacv1.RoleRef{APIGroup: "rbac.authorization.k8s.io", Kind: "Role", Name: subject.Name},
+		RoleRef: rbacv1.RoleRef{APIGroup: "rbac.authorization.k8s.io", Kind: "Role", Name: name},
 	})).To(gomega.Succeed())
 }
 
 func (w *world) receiver() *Receiver {
-	return NewReceiver(ReceiverOptions{Client: w.client, Clock: w.clock, Audiences: []string{audience}, Log: logr.Discard()})
+	return NewReceiver(ReceiverOptions{
+		Client: w.client, Clock: w.clock, Audiences: []string{audience}, Namespace: w.namespace, Log: logr.Discard(),
+	})
 }
 
 // body is a message with alerts.
@@ -152,6 +176,8 @@ func TestReceiverRefusesStrangers(t *testing.T) {
 	good := w.sender("am", []string{audience}, w.namespace)
 	elsewhere := w.sender("elsewhere", []string{audience}, other)
 	wrongAudience := w.sender("wrong", nil, w.namespace)
+	silent := w.account("silent", []string{audience})
+	w.allow(w.namespace, rbacv1.Subject{Kind: "ServiceAccount", Namespace: w.namespace, Name: "silent"})
 	w.release(w.namespace, "checkout", specs("abort")...)
 	w.release(other, "checkout", specs("abort")...)
 	rc, message := w.receiver(), body(w.firing(time.Minute))
@@ -169,6 +195,8 @@ func TestReceiverRefusesStrangers(t *testing.T) {
 		"a certificate that was not verified": {"", func(r *http.Request) {
 			r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{Subject: pkix.Name{CommonName: "admin", Organization: []string{"system:masters"}}}}}
 		}, http.StatusUnauthorized},
+		"a certificate of Kubernetes's own": {"", byCertificate("system:serviceaccount:" + w.namespace + ":am"), http.StatusUnauthorized},
+		"who may send nothing":              {silent, nil, http.StatusForbidden},
 		"a certificate of nobody": {"", func(r *http.Request) {
 			r.TLS = &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{{}}}}
 		}, http.StatusUnauthorized},
@@ -202,6 +230,9 @@ func TestReceiverAsksForTheCommand(t *testing.T) {
 	w.release(w.namespace, "payment", rules...)
 	user := func(name string) rbacv1.Subject {
 		return rbacv1.Subject{Kind: "User", APIGroup: "rbac.authorization.k8s.io", Name: name}
+	}
+	for _, name := range []string{"viewer", "responder", "team"} {
+		w.allowSending(user(name))
 	}
 	w.allowVerbs(w.namespace, user("viewer"), []string{"get"})
 	w.allowVerbs(w.namespace, user("responder"), []string{"abort"})
@@ -256,7 +287,14 @@ func TestReceiverTakesCertificates(t *testing.T) {
 	w := newWorld(t)
 	w.release(w.namespace, "checkout", specs("abort")...)
 	rc := w.receiver()
-	w.allow(w.namespace, rbacv1.Subject{Kind: "User", APIGroup: "rbac.authorization.k8s.io", Name: "mtls-am"})
+	am := rbacv1.Subject{Kind: "User", APIGroup: "rbac.authorization.k8s.io", Name: "mtls-am"}
+	w.allow(w.namespace, am)
+	w.allowSending(am)
+	masters := func(r *http.Request) {
+		byCertificate("mtls-other")(r)
+		r.TLS.VerifiedChains[0][0].Subject.Organization = []string{"system:masters"}
+	}
+	w.Expect(post(rc, "", body(w.firing(time.Minute)), masters)).To(gomega.Equal(http.StatusForbidden), "no group of Kubernetes's own")
 	w.Expect(post(rc, "", body(w.firing(time.Minute)), byCertificate("mtls-other"))).To(gomega.Equal(http.StatusForbidden))
 	w.Expect(post(rc, "", body(w.firing(time.Minute)), byCertificate("mtls-am"))).To(gomega.Equal(http.StatusOK))
 	w.Expect(w.actions(w.namespace)).To(gomega.HaveLen(1))
@@ -320,6 +358,27 @@ func TestReceiverLimits(t *testing.T) {
 	w.Expect(reviews).To(gomega.Equal(before+1), "not for long")
 }
 
+// TestStrangersAreBounded holds that tokens nobody knows are not asked about without
+// end, and cost those who are known nothing.
+func TestStrangersAreBounded(t *testing.T) {
+	w := newWorld(t)
+	token, reviews := w.sender("am", []string{audience}), 0
+	rc := w.receiver()
+	w.Expect(post(rc, token, body())).To(gomega.Equal(http.StatusOK))
+	w.fault = func(o client.Object) error {
+		if _, is := o.(*authenticationv1.TokenReview); is {
+			reviews++
+		}
+		return nil
+	}
+	for i := range 2 * reviewsBurst {
+		from := func(r *http.Request) { r.RemoteAddr = fmt.Sprintf("192.0.2.%d:1", i) }
+		post(rc, fmt.Sprint("guess", i), body(), from)
+	}
+	w.Expect(reviews).To(gomega.BeNumerically("<=", reviewsBurst))
+	w.Expect(post(rc, token, body())).To(gomega.Equal(http.StatusOK))
+}
+
 // TestResolvedCancels holds that an alert that is resolved before its time does
 // nothing, and after it undoes nothing.
 func TestResolvedCancels(t *testing.T) {
@@ -348,7 +407,7 @@ func TestResolvedCancels(t *testing.T) {
 func TestTruncatedLooks(t *testing.T) {
 	w := newWorld(t)
 	looked := 0
-	rc := NewReceiver(ReceiverOptions{Client: w.client, Clock: w.clock, Audiences: []string{audience}, Look: func() { looked++ }, Log: logr.Discard()})
+	rc := NewReceiver(ReceiverOptions{Client: w.client, Clock: w.clock, Audiences: []string{audience}, Namespace: w.namespace, Look: func() { looked++ }, Log: logr.Discard()})
 	token := w.sender("am", []string{audience})
 	w.Expect(post(rc, token, body())).To(gomega.Equal(http.StatusOK))
 	w.Expect(looked).To(gomega.BeZero())

@@ -18,8 +18,14 @@ import (
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 )
 
-// actionTTL is how long an alert's command may take effect once it is due.
-const actionTTL = time.Hour
+const (
+	// actionTTL is how long an alert's command may take effect once it is due.
+	actionTTL = time.Hour
+	// dryRunTTL is how long what a rule would have done is kept, and once more.
+	dryRunTTL = 84 * time.Hour
+	// maxEpisodes is how often one alert without a break is written down again.
+	maxEpisodes = 8
+)
 
 // match is a finding about a release.
 type match struct {
@@ -66,9 +72,12 @@ type release struct {
 
 // due returns the findings by which something is to be done, and notes of each how
 // many Rollouts its alert is to abort.
-func due(releases []release, alerts []Alert, now time.Time) []match {
+func due(ctx context.Context, releases []release, alerts []Alert, now time.Time) ([]match, error) {
 	var matches []match
 	for i := range releases {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		for j := range releases[i].rules {
 			rule := &releases[i].rules[j]
 			for _, f := range Bind(rule, &releases[i].target, alerts, now) {
@@ -79,7 +88,7 @@ func due(releases []release, alerts []Alert, now time.Time) []match {
 			}
 		}
 	}
-	return matches
+	return matches, nil
 }
 
 // abortedBy counts the Rollouts that each alert is to abort.
@@ -103,14 +112,18 @@ func abortedBy(matches []match) map[string]int32 {
 
 // actionName is the same for every delivery of an alert, so that it is acted on
 // once however often it arrives.
-func actionName(rule string, t *Target, a *Alert) string {
+func actionName(rule string, t *Target, a *Alert, episode int) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%s\x00%s",
 		a.Fingerprint, a.StartsAt.UTC().Format(time.RFC3339Nano), t.UID, t.Canary, rule))
-	return t.Rollout.Name + "-alert-" + hex.EncodeToString(sum[:8])
+	name := t.Rollout.Name + "-alert-" + hex.EncodeToString(sum[:8])
+	if episode > 0 {
+		name += fmt.Sprintf("-%d", episode)
+	}
+	return name
 }
 
 // makeAction builds the command that a match stands for.
-func makeAction(m *match, by string, matched int32, now time.Time) *v1alpha1.RolloutAction {
+func makeAction(m *match, by string, episode int, matched int32, now time.Time) *v1alpha1.RolloutAction {
 	origin := &v1alpha1.AlertOrigin{
 		Rule:        m.Rule.Name,
 		Fingerprint: m.Alert.Fingerprint,
@@ -120,6 +133,9 @@ func makeAction(m *match, by string, matched int32, now time.Time) *v1alpha1.Rol
 		DryRun:      m.Rule.DryRun,
 	}
 	ttl := actionTTL
+	if m.Rule.DryRun {
+		ttl = dryRunTTL
+	}
 	if m.From.After(now) {
 		from := microTime(m.From)
 		origin.NotBefore, ttl = &from, ttl+m.From.Sub(now)
@@ -127,7 +143,7 @@ func makeAction(m *match, by string, matched int32, now time.Time) *v1alpha1.Rol
 	return &v1alpha1.RolloutAction{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: m.target.Rollout.Namespace,
-			Name:      actionName(m.Rule.Name, m.target, m.Alert),
+			Name:      actionName(m.Rule.Name, m.target, m.Alert, episode),
 		},
 		Spec: v1alpha1.RolloutActionSpec{
 			Rollout:     m.target.Rollout.Name,
@@ -148,10 +164,63 @@ func microTime(t time.Time) metav1.MicroTime {
 // record writes a command down, unless it is already. It is durable when there is
 // no error.
 func (r *Recorder) record(ctx context.Context, m *match, by string, matched int32) error {
-	a := makeAction(m, by, matched, r.now())
+	return r.create(ctx, makeAction(m, by, 0, matched, r.now()), m)
+}
+
+// recordSeen is record for an alert that was seen to fire just now. A command that was
+// refused though the alert fires and is due is written again under another name: the
+// alert was silenced for a while, or missing, or the rule was another. A message cannot
+// do that: it may be old.
+func (r *Recorder) recordSeen(ctx context.Context, m *match, by string, matched int32) error {
+	for episode := range maxEpisodes {
+		standing, err := r.standing(ctx, m, episode)
+		if err != nil {
+			return err
+		}
+		if standing == nil {
+			return r.create(ctx, makeAction(m, by, episode, matched, r.now()), m)
+		}
+		if !overtaken(standing, m.Rule.DryRun) {
+			recorded.WithLabelValues(string(standing.Spec.Action), "duplicate").Inc()
+			return nil
+		}
+	}
+	return nil
+}
+
+// standing returns the command of an episode, if there is one.
+func (r *Recorder) standing(ctx context.Context, m *match, episode int) (*v1alpha1.RolloutAction, error) {
+	a := &v1alpha1.RolloutAction{}
+	key := types.NamespacedName{Namespace: m.target.Rollout.Namespace, Name: actionName(m.Rule.Name, m.target, m.Alert, episode)}
+	err := r.client.Get(ctx, key, a, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency)
+	if apierrors.IsNotFound(err) {
+		return nil, nil //nolint:nilnil // that there is none is the answer
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading RolloutAction %s: %w", key.Name, err)
+	}
+	return a, nil
+}
+
+// overtaken reports whether a command was refused for what is not so any more.
+func overtaken(a *v1alpha1.RolloutAction, dryRun bool) bool {
+	c := meta.FindStatusCondition(a.Status.Conditions, v1alpha1.ConditionRefused)
+	if c == nil || c.Status != metav1.ConditionTrue {
+		return false
+	}
+	switch c.Reason {
+	case v1alpha1.ReasonAlertResolved, v1alpha1.ReasonAlertRuleChanged, v1alpha1.ReasonExpired:
+		return true
+	case v1alpha1.ReasonDryRun:
+		return !dryRun
+	}
+	return false
+}
+
+func (r *Recorder) create(ctx context.Context, a *v1alpha1.RolloutAction, m *match) error {
 	err := r.client.Create(ctx, a, client.DisableReadYourWritesConsistency)
 	switch {
-	case apierrors.IsAlreadyExists(err):
+	case apierrors.IsAlreadyExists(err): // and the cache has yet to hear of it
 		recorded.WithLabelValues(string(a.Spec.Action), "duplicate").Inc()
 		return nil
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
@@ -162,7 +231,7 @@ func (r *Recorder) record(ctx context.Context, m *match, by string, matched int3
 	}
 	recorded.WithLabelValues(string(a.Spec.Action), "recorded").Inc()
 	log.FromContext(ctx).Info("Recorded what an alert is to do", "rollout", m.target.Rollout, "rule", m.Rule.Name,
-		"action", a.Spec.Action, "revision", a.Spec.Revision, "rolloutAction", a.Name, "requestedBy", by)
+		"action", a.Spec.Action, "revision", a.Spec.Revision, "rolloutAction", a.Name, "requestedBy", a.Spec.RequestedBy)
 	return nil
 }
 
@@ -207,7 +276,7 @@ func (r *Recorder) cancelWhere(ctx context.Context, resolved func(*v1alpha1.Roll
 	return nil
 }
 
-// cancel refuses a command. Whoever applied it in the meantime wins.
+// cancel refuses a command that nothing became of yet.
 func (r *Recorder) cancel(ctx context.Context, a *v1alpha1.RolloutAction) error {
 	written := a.DeepCopy()
 	written.Status.ObservedGeneration = a.Generation
@@ -215,10 +284,9 @@ func (r *Recorder) cancel(ctx context.Context, a *v1alpha1.RolloutAction) error 
 		Type: v1alpha1.ConditionRefused, Status: metav1.ConditionTrue, ObservedGeneration: a.Generation,
 		Reason: v1alpha1.ReasonAlertResolved, Message: "the alert was resolved before the action took effect",
 	})
+	// A conflict is an error, too: what the cache had was old, and whoever sent this is
+	// to send it again.
 	err := r.client.Status().Update(ctx, written)
-	if apierrors.IsConflict(err) {
-		return nil
-	}
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("cancelling RolloutAction %s: %w", a.Name, err)
 	}

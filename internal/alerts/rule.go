@@ -52,6 +52,7 @@ func parseRule(spec *v1alpha1.AlertRule) (Rule, error) {
 			Action:      orElse(spec.Action, v1alpha1.AlertActionAbort),
 			HoldUnknown: spec.WhenUnknown != v1alpha1.AlertsUnknownIgnore,
 			DryRun:      spec.DryRun,
+			Service:     spec.Scope == v1alpha1.AlertScopeService,
 		},
 		scope:          orElse(spec.Scope, v1alpha1.AlertScopeCanary),
 		forAtLeast:     durationOf(spec.For),

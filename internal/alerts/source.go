@@ -2,7 +2,7 @@ package alerts
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"math"
 	"net/url"
 	"time"
@@ -65,7 +65,7 @@ func (p promql) Firing(ctx context.Context, now time.Time) ([]Alert, error) {
 		return nil, err
 	}
 	if len(sample.Warnings) > 0 {
-		return nil, fmt.Errorf("the answer is not complete: %s", shorten(sample.Warnings[0], 200))
+		return nil, errors.New("the answer has warnings: it may not be complete")
 	}
 	var alerts []Alert
 	for _, s := range sample.Series {

@@ -32,7 +32,7 @@ func (s *fakeSource) Firing(context.Context, time.Time) ([]Alert, error) {
 
 func (w *world) watch(pushed bool, sources ...Source) *Watch {
 	return NewWatch(WatchOptions{
-		Client: w.client, Sources: sources, Pushed: pushed, Every: 5 * time.Second, MaxAge: 30 * time.Second, Clock: w.clock, Log: logr.Discard(),
+		Client: w.client, Sources: sources, Pushed: pushed, Every: 5 * time.Second, MaxAge: 30 * time.Second, Linger: 90 * time.Second, Clock: w.clock, Log: logr.Discard(),
 	})
 }
 
@@ -81,11 +81,14 @@ func TestPollRepairs(t *testing.T) {
 const http200 = 200
 
 // TestPollCancels holds that what waits for an alert to last ends when the alert is
-// gone, or silenced, without anybody having said so.
+// gone for good, or silenced, without anybody having said so.
 func TestPollCancels(t *testing.T) {
 	w := newWorld(t)
-	w.release(w.namespace, "checkout", specs("lasting")...)
-	source := &fakeSource{name: "fake", exact: true, alerts: []Alert{w.firing(time.Second)}}
+	token := w.sender("am", []string{audience}, w.namespace)
+	r := w.release(w.namespace, "checkout", specs("lasting")...)
+	alert := w.firing(time.Second)
+	w.Expect(post(w.receiver(), token, body(alert))).To(gomega.Equal(http200))
+	source := &fakeSource{name: "fake", exact: true, alerts: []Alert{alert}}
 	watch := w.watch(true, source)
 	watch.poll(w.ctx)
 	w.Expect(w.list(w.namespace)).To(gomega.HaveLen(1))
@@ -96,7 +99,120 @@ func TestPollCancels(t *testing.T) {
 	w.Expect(reasons(&w.list(w.namespace)[0])).To(gomega.BeEmpty(), "no answer is not a resolved alert")
 	source.err = nil
 	watch.poll(w.ctx)
+	w.Expect(reasons(&w.list(w.namespace)[0])).To(gomega.BeEmpty(), "Alertmanager may have forgotten: it was started again")
+	w.clock.Step(70 * time.Second)
+	watch.poll(w.ctx)
 	w.Expect(reasons(&w.list(w.namespace)[0])).To(gomega.ConsistOf("Refused " + v1alpha1.ReasonAlertResolved))
+
+	source.alerts = []Alert{alert} // A silence ended, and it still fires.
+	_, holding := w.see(watch, r)
+	w.Expect(holding).To(gomega.BeZero())
+	watch.poll(w.ctx)
+	watch.poll(w.ctx)
+	w.Expect(w.list(w.namespace)).To(gomega.HaveLen(2), "it is due now, and written down once more")
+	_, holding = w.see(watch, r)
+	w.Expect(holding).To(gomega.Equal(1), "the release does not go on meanwhile")
+}
+
+// TestHoldOutlastsAnEmptyAnswer holds that one answer without an alert neither lets a
+// release go on nor makes the alert one that began during the release.
+func TestHoldOutlastsAnEmptyAnswer(t *testing.T) {
+	w := newWorld(t)
+	r := w.release(w.namespace, "checkout", specs("holdall")...)
+	source := &fakeSource{name: "fake", exact: true, alerts: []Alert{w.firing(time.Minute)}}
+	watch := w.watch(false, source)
+	watch.poll(w.ctx)
+	rules, err := ParseRules(&r.Spec)
+	w.Expect(err).NotTo(gomega.HaveOccurred())
+	alerts := source.alerts
+	for _, step := range []struct {
+		after   time.Duration
+		fires   bool
+		holding int
+		seen    int
+	}{{5 * time.Second, false, 1, 0}, {80 * time.Second, false, 1, 0}, {5 * time.Second, true, 1, 1}, {85 * time.Second, false, 1, 0}, {5 * time.Second, false, 0, 0}} {
+		w.clock.Step(step.after)
+		source.alerts = nil
+		if step.fires {
+			source.alerts = alerts
+		}
+		watch.poll(w.ctx)
+		known := watch.See(r, rules)
+		w.Expect(known.Holding).To(gomega.HaveLen(step.holding), "%+v", step)
+		w.Expect(known.Firing).To(gomega.HaveLen(step.holding), "%+v", step)
+		w.Expect(known.Seen).To(gomega.HaveLen(step.seen), "%+v", step)
+	}
+}
+
+// TestPrometheusAloneWaits holds that an alert that has to last does nothing when it
+// is resolved before, where nobody says so.
+func TestPrometheusAloneWaits(t *testing.T) {
+	w := newWorld(t)
+	w.release(w.namespace, "checkout", specs("lasting")...)
+	source := &fakeSource{name: "prometheus", alerts: []Alert{w.firing(time.Second)}}
+	watch := w.watch(false, source)
+	watch.poll(w.ctx)
+	w.Expect(w.list(w.namespace)).To(gomega.BeEmpty(), "it has not lasted yet")
+	source.alerts = nil
+	w.clock.Step(20 * time.Second)
+	watch.poll(w.ctx)
+	w.clock.Step(time.Minute)
+	watch.poll(w.ctx)
+	w.Expect(w.list(w.namespace)).To(gomega.BeEmpty())
+}
+
+// TestUnrecordedAlertHolds holds that a release does not go on while an alert about it
+// fires whose command cannot be written down.
+func TestUnrecordedAlertHolds(t *testing.T) {
+	w := newWorld(t)
+	r := w.release(w.namespace, "checkout", specs("abort")...)
+	w.fault = func(o client.Object) error {
+		if _, is := o.(*v1alpha1.RolloutAction); is {
+			return errors.New("forbidden")
+		}
+		return nil
+	}
+	watch := w.watch(false, &fakeSource{name: "fake", exact: true, alerts: []Alert{w.firing(time.Minute)}})
+	watch.poll(w.ctx)
+	_, holding := w.see(watch, r)
+	w.Expect(holding).To(gomega.Equal(1))
+}
+
+// TestPollHasItsSendersPermissions holds that what Alertmanager may not do by a message
+// it cannot do by being asked.
+func TestPollHasItsSendersPermissions(t *testing.T) {
+	w := newWorld(t)
+	other := w.newNamespace()
+	w.sender("am", []string{audience}, other)
+	w.release(w.namespace, "checkout", specs("abort")...)
+	w.release(other, "checkout", specs("abort")...)
+	everywhere := w.firing(time.Minute)
+	delete(everywhere.Labels, "destination_workload_namespace")
+	watch := NewWatch(WatchOptions{
+		Client: w.client, Sources: []Source{&fakeSource{name: "fake", exact: true, alerts: []Alert{everywhere}}}, Every: 5 * time.Second,
+		MaxAge: 30 * time.Second, Clock: w.clock, Log: logr.Discard(), As: "system:serviceaccount:" + w.namespace + ":am",
+	})
+	watch.poll(w.ctx)
+	w.Expect(w.list(w.namespace)).To(gomega.BeEmpty())
+	w.Expect(w.actions(other)).To(gomega.ConsistOf("Abort of abort for checkout"))
+	w.Expect(w.list(other)[0].Spec.Alert.Matched).To(gomega.Equal(int32(1)), "those that it may not end do not count")
+}
+
+// TestHandledIsNotWrittenAgain holds that what a person made of an alert stands after
+// its command was removed.
+func TestHandledIsNotWrittenAgain(t *testing.T) {
+	w := newWorld(t)
+	token := w.sender("am", []string{audience}, w.namespace)
+	r := w.release(w.namespace, "checkout", specs("abort")...)
+	alert := w.firing(time.Minute)
+	r.Status.Alerts.Handled = []string{"abort/" + alert.Fingerprint}
+	w.Expect(w.direct.Status().Update(w.ctx, r)).To(gomega.Succeed())
+	watch := w.watch(true, &fakeSource{name: "fake", exact: true, alerts: []Alert{alert}})
+	watch.poll(w.ctx)
+	w.Expect(post(w.receiver(), token, body(alert))).To(gomega.Equal(http200))
+	w.Expect(w.list(w.namespace)).To(gomega.BeEmpty())
+	_, holding := w.see(watch, r)
+	w.Expect(holding).To(gomega.BeZero(), "a person let it go on")
 }
 
 // TestBlind holds that silence is never taken for health.
@@ -236,19 +352,19 @@ func TestBreaker(t *testing.T) {
 		a.UID = uid
 		return a
 	}
-	b := NewBreaker(2, 10*time.Minute, w.clock, emptyReader{})
+	b := NewBreaker(Limits{Fleet: 2, Window: 10 * time.Minute}, w.clock, emptyReader{})
 	admit := func(uid types.UID, matched int32) string {
 		t.Helper()
 		why, err := b.Admit(w.ctx, action(uid, matched))
 		w.Expect(err).NotTo(gomega.HaveOccurred())
 		return why
 	}
-	w.Expect(admit("fleet", 3)).To(gomega.ContainSubstring("would abort 3 releases"))
+	w.Expect(admit("fleet", 3)).To(gomega.ContainSubstring("would end 3 releases"))
 	w.Expect(b.open()).To(gomega.BeFalse())
 	w.Expect(admit("1", 1)).To(gomega.BeEmpty())
 	w.Expect(admit("1", 1)).To(gomega.BeEmpty(), "the same one again")
 	w.Expect(admit("2", 1)).To(gomega.BeEmpty())
-	w.Expect(admit("3", 1)).To(gomega.ContainSubstring("aborted 2 releases within 10m"))
+	w.Expect(admit("3", 1)).To(gomega.ContainSubstring("ended 2 releases within 10m"))
 	w.Expect(b.open()).To(gomega.BeTrue())
 	b.Settle("2", false)
 	w.Expect(admit("3", 1)).To(gomega.BeEmpty(), "the second aborted nothing")
@@ -261,8 +377,16 @@ func TestBreaker(t *testing.T) {
 	dry := action("dry", 100)
 	dry.Spec.Alert.DryRun = true
 	w.Expect(b.Admit(w.ctx, dry)).To(gomega.BeEmpty())
-	b = NewBreaker(0, time.Minute, w.clock, emptyReader{})
+	b = NewBreaker(Limits{Window: time.Minute}, w.clock, emptyReader{})
 	w.Expect(admit("any", 100)).To(gomega.BeEmpty(), "no limit")
+
+	b = NewBreaker(Limits{Fleet: 3, Namespace: 2, Window: time.Minute}, w.clock, emptyReader{})
+	w.Expect(admit("1", 1)).To(gomega.BeEmpty())
+	w.Expect(admit("2", 1)).To(gomega.BeEmpty())
+	w.Expect(admit("3", 1)).To(gomega.ContainSubstring("of namespace"))
+	elsewhere := action("4", 1)
+	elsewhere.Namespace = "elsewhere"
+	w.Expect(b.Admit(w.ctx, elsewhere)).To(gomega.BeEmpty(), "another namespace has its share")
 }
 
 // emptyReader has nothing.

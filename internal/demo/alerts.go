@@ -166,6 +166,7 @@ func (a *Alerting) OperatorArgs() []string {
 		"--alerts-alertmanager-address="+a.cluster.AlertmanagerURL(),
 		"--alerts-poll-interval=1s",
 		"--alerts-max-age=5s",
+		"--alerts-poll-as=system:serviceaccount:"+alertsNamespace+":"+alertsAccount,
 	)
 }
 
@@ -188,7 +189,9 @@ func (a *Alerting) AllowSender(ctx context.Context, namespace string) error {
 		return err
 	}
 	for _, object := range objects {
-		object.SetNamespace(namespace)
+		if object.GetNamespace() != SystemNamespace {
+			object.SetNamespace(namespace)
+		}
 	}
 	if err := a.cluster.ApplyObjects(ctx, objects...); err != nil {
 		return fmt.Errorf("permitting alerts in namespace %s: %w", namespace, err)

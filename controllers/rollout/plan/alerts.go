@@ -19,6 +19,9 @@ type AlertRule struct {
 	// AfterPromotion is for how long after its promotion the rule may take a revision
 	// back; 0 for not at all.
 	AfterPromotion time.Duration
+	// Service is true when alerts count that name no revision, and stable's speak against
+	// ending the release.
+	Service bool
 	// HoldUnknown holds the release while alerts cannot be seen.
 	HoldUnknown bool
 	DryRun      bool
@@ -33,9 +36,16 @@ type Alerts struct {
 	Pushed bool
 	// Holding are those for which the release is not to advance.
 	Holding []HoldingAlert
-	// Firing are the fingerprints of all that concern the canary or the service.
-	// It means nothing while Unknown is set.
-	Firing []string
+	// Firing are the fingerprints of all that concern the canary or the service, and Seen
+	// of those among them that were in the latest answer: what is missing from one is not
+	// over yet. They mean nothing while Unknown is set.
+	Firing, Seen []string
+	// StableFires names the rules of which an alert names stable.
+	StableFires []string
+	// Asked is when the latest answer was asked for, and Exact tells that its fingerprints
+	// are those of alerts that are pushed.
+	Asked time.Time
+	Exact bool
 	// Changes is when Holding may change by time alone, or zero.
 	Changes time.Time
 }
@@ -46,11 +56,11 @@ type HoldingAlert struct{ Rule, Message string }
 // AlertAction tells of the alert that a command stands for.
 type AlertAction struct {
 	Rule string
-	// StartsAt is when the alert began, and NotBefore when the command is to take
-	// effect, or zero.
-	StartsAt, NotBefore time.Time
-	Fingerprint         string
-	DryRun              bool
+	// StartsAt is when the alert began, ReceivedAt when it was heard of, and NotBefore
+	// when the command is to take effect, or zero.
+	StartsAt, ReceivedAt, NotBefore time.Time
+	Fingerprint                     string
+	DryRun                          bool
 	// Barred tells why the alert must not abort the release without a person, or is
 	// empty.
 	Barred string
@@ -69,7 +79,13 @@ type AlertBaseline struct {
 	Since time.Time
 	// Firing are fingerprints of alerts that fired then and were not resolved since.
 	Firing []string
+	// Handled are the AlertKeys of what was acted on in this attempt and not resolved
+	// since.
+	Handled []string
 }
+
+// AlertKey names an alert as one rule sees it.
+func AlertKey(rule, fingerprint string) string { return rule + "/" + fingerprint }
 
 // maxBaseline is how many fingerprints the status takes.
 const maxBaseline = 64
@@ -79,9 +95,12 @@ func (b *AlertBaseline) clone() *AlertBaseline {
 		return nil
 	}
 	c := *b
-	c.Firing = slices.Clone(b.Firing)
+	c.Firing, c.Handled = slices.Clone(b.Firing), slices.Clone(b.Handled)
 	return &c
 }
+
+// alertRecheck is how soon a command is looked at again that waits to see more.
+const alertRecheck = time.Second
 
 // actOnAlerts carries out the commands that alerts gave, when their time has come.
 func (d *decision) actOnAlerts() {
@@ -97,39 +116,102 @@ func (d *decision) actOnAlerts() {
 			d.wakeAt(a.Alert.NotBefore)
 			continue
 		}
+		if why := d.alertWaits(a); why != "" {
+			d.note("alerts", why)
+			d.wakeAt(d.o.Now.Add(alertRecheck))
+			continue
+		}
 		d.obeyAlert(a)
 	}
+}
+
+// AlertIsDue reports whether an alert's command would end the release now, or take it
+// back, unless something bars it. It decides nothing.
+func AlertIsDue(o Observed, a Action) bool {
+	d := &decision{o: &o, p: o.Position.clone()}
+	return a.Alert != nil && a.Type == v1alpha1.ActionAbort && !a.Alert.DryRun && o.Spec.DeletedAt == nil &&
+		!slices.Contains(d.p.Applied, a.UID) && o.Now.Before(a.CreatedAt.Add(a.TimeToLive)) && !o.Now.Before(a.Alert.NotBefore) &&
+		d.alertRefusal(a) == nil && d.alertWaits(a) == ""
+}
+
+// alertWaits returns what must be seen before an alert's command is carried out, or
+// nothing: the release is held meanwhile.
+func (d *decision) alertWaits(a Action) string {
+	known, rule := &d.o.Alerts, d.alertRule(a.Alert.Rule)
+	if known.Pushed || a.Alert.DryRun {
+		return "" // Nobody asks.
+	}
+	if known.Unknown == "" && known.Exact && !a.Alert.NotBefore.IsZero() && !slices.Contains(known.Seen, a.Alert.Fingerprint) {
+		return fmt.Sprintf("the alert of rule %s was to last, and is missing from the latest answer", rule.Name)
+	}
+	if !rule.Service || a.Type != v1alpha1.ActionAbort {
+		return ""
+	}
+	switch {
+	case known.Unknown != "" || known.Asked.Before(a.Alert.ReceivedAt):
+		return fmt.Sprintf("whether an alert of rule %s names stable, too, is not known yet", rule.Name)
+	case slices.Contains(known.StableFires, rule.Name):
+		return fmt.Sprintf("an alert of rule %s names stable, too", rule.Name)
+	}
+	return ""
+}
+
+// barred returns why an alert must not end the release without a person, or nil.
+func (d *decision) barred(a Action) *Problem {
+	switch {
+	case a.Alert.Barred != "":
+		return &Problem{v1alpha1.ReasonAlertBreakerOpen, a.Alert.Barred}
+	case d.o.Alerts.Pushed && d.alertRule(a.Alert.Rule).Service:
+		return &Problem{v1alpha1.ReasonAlertsUnknown, "nobody can see whether alerts of stable fire, too, as the operator only is told of alerts"}
+	}
+	return nil
 }
 
 // obeyAlert carries out the command of an alert that nothing speaks against.
 func (d *decision) obeyAlert(a Action) {
 	step, _ := d.place()
 	where := Where(step)
-	switch {
-	case a.Alert.DryRun:
+	if a.Alert.DryRun {
 		d.outcome(a, false, v1alpha1.ReasonDryRun, fmt.Sprintf(
 			"alert rule %s only tells what it would do: %s %s", a.Alert.Rule, a.Type, where))
-	case a.Type == v1alpha1.ActionPause:
+		return
+	}
+	d.handle(a)
+	if a.Type == v1alpha1.ActionPause {
 		message := fmt.Sprintf("paused %s by %s", where, attribution(a))
 		d.pause(v1alpha1.ReasonPaused, message)
 		d.applied(a, message)
-	case a.Alert.Barred == "" && d.afterPromotion():
+		return
+	}
+	barred := d.barred(a)
+	switch {
+	case barred == nil && d.afterPromotion():
 		message := fmt.Sprintf("rolled back from %s to %s %s by %s", d.p.Stable, d.p.After.Previous, where, attribution(a))
 		d.rollBack(d.p.After.Previous, v1alpha1.ReasonAlertFiring, message)
 		d.applied(a, message)
-	case a.Alert.Barred == "":
+	case barred == nil:
 		message := fmt.Sprintf("aborted %s by %s", where, attribution(a))
 		d.abort(v1alpha1.ReasonAlertFiring, message)
 		d.applied(a, message)
 	case d.afterPromotion():
-		d.outcome(a, false, v1alpha1.ReasonAlertBreakerOpen, fmt.Sprintf(
+		d.outcome(a, false, barred.Reason, fmt.Sprintf(
 			"not rolled back %s: %s. A Rollback action rolls back, while %s is kept ready. %s",
-			where, a.Alert.Barred, d.p.After.Previous, attribution(a)))
+			where, barred.Message, d.p.After.Previous, attribution(a)))
 	default:
-		message := fmt.Sprintf("paused %s instead of aborted: %s. %s", where, a.Alert.Barred, attribution(a))
-		d.pause(v1alpha1.ReasonAlertBreakerOpen, message)
-		d.p.Applied = append(d.p.Applied, a.UID)
-		d.outcome(a, true, v1alpha1.ReasonAlertBreakerOpen, message)
+		message := fmt.Sprintf("paused %s instead of aborted: %s. %s", where, barred.Message, attribution(a))
+		d.pause(barred.Reason, message)
+		d.outcome(a, false, barred.Reason, message)
+	}
+}
+
+// handle remembers that an alert was acted on: it does nothing more in this attempt,
+// whatever a person makes of that, until it was resolved.
+func (d *decision) handle(a Action) {
+	d.noteAlerts()
+	b := d.p.AlertBaseline
+	if key := AlertKey(a.Alert.Rule, a.Alert.Fingerprint); b != nil && !slices.Contains(b.Handled, key) {
+		b.Handled = append(b.Handled, key)
+		b.Handled = b.Handled[max(0, len(b.Handled)-maxBaseline):]
 	}
 }
 
@@ -170,6 +252,8 @@ func (d *decision) alertRefusal(a Action) *Problem {
 	}
 	since, before := d.alertBaseline()
 	switch {
+	case d.alertHandled(a):
+		return &Problem{v1alpha1.ReasonAlertHandled, "the alert was acted on already in this attempt"}
 	case rule == nil:
 		return changed("there is no alert rule %s", a.Alert.Rule)
 	case string(rule.Action) != string(a.Type):
@@ -192,6 +276,12 @@ func (d *decision) alertBaseline() (time.Time, []string) {
 	}
 	_, entered := d.place()
 	return entered, nil
+}
+
+// alertHandled reports whether an alert was acted on already in this attempt.
+func (d *decision) alertHandled(a Action) bool {
+	b := d.p.AlertBaseline
+	return b != nil && b.Attempt == d.p.Attempt && slices.Contains(b.Handled, AlertKey(a.Alert.Rule, a.Alert.Fingerprint))
 }
 
 func (d *decision) alertRule(name string) *AlertRule {
@@ -230,6 +320,12 @@ func (d *decision) held() *Problem {
 // fires, the release goes on.
 func (d *decision) heldByAlert() *Problem {
 	d.wakeAt(d.o.Alerts.Changes)
+	for _, a := range d.o.Actions {
+		if a.Alert != nil && !a.Alert.DryRun && d.open(a) && d.alertRefusal(a) == nil && !d.o.Now.Before(a.Alert.NotBefore) {
+			return &Problem{v1alpha1.ReasonAlertFiring, fmt.Sprintf(
+				"held in step %s by alert rule %s: %s", d.p.Step.Name, a.Alert.Rule, d.alertWaits(a))}
+		}
+	}
 	for i := range d.o.Spec.Alerts {
 		rule := &d.o.Spec.Alerts[i]
 		if rule.DryRun || !rule.InForce(d.p.Step.Name, d.p.Step.EnteredAt, d.o.Now) {
@@ -307,5 +403,20 @@ func (d *decision) noteAlerts() {
 		d.p.AlertBaseline = b
 	case d.o.Alerts.Unknown == "":
 		b.Firing = slices.DeleteFunc(b.Firing, func(f string) bool { return !slices.Contains(d.o.Alerts.Firing, f) })
+		if d.o.Alerts.Exact {
+			b.Handled = slices.DeleteFunc(b.Handled, d.resolved)
+		}
 	}
+}
+
+// resolved reports whether what was acted on fires no longer. What was told a moment
+// ago need not be in an answer that was asked for before.
+func (d *decision) resolved(key string) bool {
+	for _, a := range d.o.Actions {
+		if a.Alert != nil && AlertKey(a.Alert.Rule, a.Alert.Fingerprint) == key && !d.o.Alerts.Asked.After(a.Alert.ReceivedAt) {
+			return false
+		}
+	}
+	_, fingerprint, _ := strings.Cut(key, "/")
+	return !slices.Contains(d.o.Alerts.Firing, fingerprint)
 }

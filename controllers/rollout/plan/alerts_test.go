@@ -42,18 +42,22 @@ func drawAlertRules(t *rapid.T) []AlertRule {
 			rules[i].Steps = []string{rapid.SampledFrom([]string{"p", "q", PromotionStep}).Draw(t, "step")}
 		}
 	}
+	rules[0].Service = rapid.IntRange(0, 3).Draw(t, "service") == 0
 	rules[0].AfterPromotion = rapid.SampledFrom([]time.Duration{0, time.Minute, time.Hour}).Draw(t, "after")
 	return rules[:rapid.IntRange(0, 3).Draw(t, "rules")]
 }
 
 func drawAlerts(t *rapid.T, now time.Time) Alerts {
-	a := Alerts{Pushed: rapid.Bool().Draw(t, "pushed")}
+	a := Alerts{Pushed: rapid.Bool().Draw(t, "pushed"), Exact: rapid.Bool().Draw(t, "exact"), Asked: now}
 	switch rapid.IntRange(0, 3).Draw(t, "alerts") {
 	case 0:
 		a.Unknown = "nobody answers"
 	case 1:
 		a.Holding = []HoldingAlert{{Rule: "hold", Message: "fires"}}
-		a.Firing = []string{"f1", "f2"}
+		a.Firing, a.Seen = []string{"f1", "f2"}, []string{"f1"}
+		if rapid.Bool().Draw(t, "stable's fires, too") {
+			a.StableFires = []string{"abort"}
+		}
 		a.Changes = now.Add(time.Minute)
 	}
 	return a
@@ -74,6 +78,7 @@ func (m *machine) alertCommand() {
 		StartsAt:    m.now.Add(-rapid.SampledFrom([]time.Duration{0, time.Minute, time.Hour}).Draw(m.t, "began")),
 		Fingerprint: rapid.SampledFrom([]string{"f1", "f3"}).Draw(m.t, "fingerprint"),
 		DryRun:      rapid.IntRange(0, 5).Draw(m.t, "dry") == 0,
+		ReceivedAt:  m.now,
 	}
 	if rapid.IntRange(0, 3).Draw(m.t, "lasts") == 0 {
 		a.NotBefore = m.now.Add(time.Minute)
@@ -94,6 +99,9 @@ func (x oracle) alertCounts(a Action) bool {
 	if alert.Rule != "abort" || len(x.o.Spec.Alerts) == 0 || alert.DryRun || alert.Barred != "" || x.o.Now.Before(alert.NotBefore) {
 		return false
 	}
+	if x.alertWaits(alert) {
+		return false
+	}
 	rule := x.o.Spec.Alerts[0]
 	var began time.Time
 	var inForce bool
@@ -104,12 +112,25 @@ func (x oracle) alertCounts(a Action) bool {
 		inForce = x.o.Now.Before(began.Add(rule.AfterPromotion))
 	}
 	if b := was.AlertBaseline; b != nil && b.Attempt == was.Attempt {
-		if slices.Contains(b.Firing, alert.Fingerprint) {
+		if slices.Contains(b.Firing, alert.Fingerprint) || slices.Contains(b.Handled, AlertKey(alert.Rule, alert.Fingerprint)) {
 			return false
 		}
 		began = b.Since
 	}
 	return inForce && !alert.StartsAt.Before(began) && x.o.Spec.DeletedAt == nil
+}
+
+// alertWaits reports whether an alert's command has to wait for what is seen, or needs
+// a person.
+func (x oracle) alertWaits(alert *AlertAction) bool {
+	known, service := x.o.Alerts, x.o.Spec.Alerts[0].Service
+	switch {
+	case known.Pushed:
+		return service
+	case service && (known.Unknown != "" || known.Asked.Before(alert.ReceivedAt) || len(known.StableFires) > 0):
+		return true
+	}
+	return known.Unknown == "" && known.Exact && !alert.NotBefore.IsZero() && !slices.Contains(known.Seen, alert.Fingerprint)
 }
 
 // releasing is a Rollout whose canary has been in force in its step for a minute.
@@ -149,6 +170,13 @@ func withAlert(kind v1alpha1.ActionType, a AlertAction) func(*Observed) {
 	}
 }
 
+// ofService has the rule that aborts look at stable, too; the latest answer is a second
+// old.
+func ofService(o *Observed) {
+	o.Spec.Alerts[0].Service = true
+	o.Alerts.Asked = epoch.Add(-time.Second)
+}
+
 // TestAlertCommands asks what becomes of a command that an alert gave.
 func TestAlertCommands(t *testing.T) {
 	abort, pause := v1alpha1.ActionAbort, v1alpha1.ActionPause
@@ -161,9 +189,27 @@ func TestAlertCommands(t *testing.T) {
 		refused string // the reason
 		waits   time.Duration
 	}{
-		"aborts":              {kind: abort, alert: AlertAction{Rule: "abort"}, aborted: v1alpha1.ReasonAlertFiring},
-		"pauses":              {kind: pause, alert: AlertAction{Rule: "pause"}, paused: v1alpha1.ReasonPaused},
-		"is barred":           {kind: abort, alert: AlertAction{Rule: "abort", Barred: "too many"}, paused: v1alpha1.ReasonAlertBreakerOpen},
+		"aborts": {kind: abort, alert: AlertAction{Rule: "abort"}, aborted: v1alpha1.ReasonAlertFiring},
+		"pauses": {kind: pause, alert: AlertAction{Rule: "pause"}, paused: v1alpha1.ReasonPaused},
+		"is barred": {kind: abort, alert: AlertAction{Rule: "abort", Barred: "too many"},
+			paused: v1alpha1.ReasonAlertBreakerOpen, refused: v1alpha1.ReasonAlertBreakerOpen},
+		"was acted on": {kind: abort, alert: AlertAction{Rule: "abort", Fingerprint: "f"}, refused: v1alpha1.ReasonAlertHandled,
+			edit: func(o *Observed) { o.Position.AlertBaseline.Handled = []string{"abort/f"} }},
+		"was acted on by another rule": {kind: abort, alert: AlertAction{Rule: "abort", Fingerprint: "f"}, aborted: v1alpha1.ReasonAlertFiring,
+			edit: func(o *Observed) { o.Position.AlertBaseline.Handled = []string{"pause/f"} }},
+		"lasts, and is seen": {kind: abort, alert: AlertAction{Rule: "abort", Fingerprint: "f", NotBefore: epoch}, aborted: v1alpha1.ReasonAlertFiring,
+			edit: func(o *Observed) { o.Alerts = Alerts{Exact: true, Seen: []string{"f"}, Firing: []string{"f"}} }},
+		"lasts, and is missing": {kind: abort, alert: AlertAction{Rule: "abort", Fingerprint: "f", NotBefore: epoch}, waits: alertRecheck,
+			edit: func(o *Observed) { o.Alerts = Alerts{Exact: true, Firing: []string{"f"}} }},
+		"of the service, before anybody looked": {kind: abort, alert: AlertAction{Rule: "abort", ReceivedAt: epoch}, waits: alertRecheck, edit: ofService},
+		"of the service, and nobody can see": {kind: abort, alert: AlertAction{Rule: "abort"}, waits: alertRecheck,
+			edit: func(o *Observed) { ofService(o); o.Alerts.Unknown = "nobody answers" }},
+		"of the service, while stable's fires, too": {kind: abort, alert: AlertAction{Rule: "abort"}, waits: alertRecheck,
+			edit: func(o *Observed) { ofService(o); o.Alerts.StableFires = []string{"abort"} }},
+		"of the service alone": {kind: abort, alert: AlertAction{Rule: "abort"}, aborted: v1alpha1.ReasonAlertFiring, edit: ofService},
+		"of the service, and nobody looks": {kind: abort, alert: AlertAction{Rule: "abort"},
+			paused: v1alpha1.ReasonAlertsUnknown, refused: v1alpha1.ReasonAlertsUnknown,
+			edit: func(o *Observed) { ofService(o); o.Alerts = Alerts{Pushed: true, Unknown: "nobody asks"} }},
 		"does not last yet":   {kind: abort, alert: AlertAction{Rule: "abort", NotBefore: epoch.Add(time.Minute)}, waits: time.Minute},
 		"lasts":               {kind: abort, alert: AlertAction{Rule: "abort", NotBefore: epoch}, aborted: v1alpha1.ReasonAlertFiring},
 		"on trial":            {kind: abort, alert: AlertAction{Rule: "abort", DryRun: true}, refused: v1alpha1.ReasonDryRun},
@@ -360,6 +406,31 @@ func TestAlertBaseline(t *testing.T) {
 			t.Errorf("with %+v (-want +got):\n%s", step.alerts, diff)
 		}
 		o.Position = p.Position
+	}
+}
+
+// TestHandledAlerts holds that what a person made of an alert stands while it fires, is
+// forgotten when it is resolved, and not for an answer that was asked for before.
+func TestHandledAlerts(t *testing.T) {
+	o := releasing(withAlert(v1alpha1.ActionPause, AlertAction{Rule: "pause", Fingerprint: "f", ReceivedAt: epoch}))
+	o.Alerts = Alerts{Exact: true, Asked: epoch.Add(-time.Second)}
+	p := Decide(o)
+	for _, step := range []struct {
+		what   string
+		alerts Alerts
+		want   []string
+	}{
+		{"asked before", Alerts{Exact: true, Asked: epoch.Add(-time.Second)}, []string{"pause/f"}},
+		{"it fires", Alerts{Exact: true, Asked: epoch.Add(time.Second), Firing: []string{"f"}}, []string{"pause/f"}},
+		{"nobody knows", Alerts{Unknown: "nobody answers"}, []string{"pause/f"}},
+		{"another server answers", Alerts{Asked: epoch.Add(time.Second)}, []string{"pause/f"}},
+		{"it is resolved", Alerts{Exact: true, Asked: epoch.Add(2 * time.Second)}, []string{}},
+	} {
+		o.Position, o.Alerts = p.Position, step.alerts
+		p = Decide(o)
+		if diff := cmp.Diff(step.want, p.Position.AlertBaseline.Handled); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", step.what, diff)
+		}
 	}
 }
 

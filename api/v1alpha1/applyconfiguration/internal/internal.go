@@ -157,6 +157,12 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             scalar: string
           elementRelationship: associative
+    - name: handled
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
     - name: since
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime

@@ -18,6 +18,9 @@ type AlertsStatusApplyConfiguration struct {
 	// firingBefore are fingerprints of alerts that fired when the attempt began.
 	// They do not count until they were resolved.
 	FiringBefore []string `json:"firingBefore,omitempty"`
+	// handled are alerts that were acted on in this attempt, as rule/fingerprint. They
+	// do nothing more until they were resolved: what a person made of that stands.
+	Handled []string `json:"handled,omitempty"`
 }
 
 // AlertsStatusApplyConfiguration constructs a declarative configuration of the AlertsStatus type for use with
@@ -48,6 +51,16 @@ func (b *AlertsStatusApplyConfiguration) WithSince(value v1.MicroTime) *AlertsSt
 func (b *AlertsStatusApplyConfiguration) WithFiringBefore(values ...string) *AlertsStatusApplyConfiguration {
 	for i := range values {
 		b.FiringBefore = append(b.FiringBefore, values[i])
+	}
+	return b
+}
+
+// WithHandled adds the given value to the Handled field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Handled field.
+func (b *AlertsStatusApplyConfiguration) WithHandled(values ...string) *AlertsStatusApplyConfiguration {
+	for i := range values {
+		b.Handled = append(b.Handled, values[i])
 	}
 	return b
 }
