@@ -118,7 +118,7 @@ var _ = Describe("Alerts", Ordered, func() {
 
 	It("hold releases while nobody can see them", func(ctx SpecContext) {
 		takenIn(ctx, alerting.OperatorArgs()...)
-		s := newService("alert-blind", bake(50, 100*time.Millisecond))
+		s := newService("alert-blind", bake(50, 10*time.Second)) // longer than an answer is relied on
 		alerted(ctx, s)
 		Expect(cluster.StopAlertmanager()).To(Succeed())
 		revision := s.release(ctx, "v2")

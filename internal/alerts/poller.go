@@ -179,10 +179,13 @@ func (w *Watch) ask(ctx context.Context) {
 		return
 	}
 	err := errors.Join(errs...)
-	w.log.Info("Which alerts fire could not be found out", "cause", err.Error())
 	w.mu.Lock()
+	news := w.view.problem != err.Error()
 	w.view.problem = err.Error()
 	w.mu.Unlock()
+	if news {
+		w.log.Info("Which alerts fire could not be found out", "cause", err.Error())
+	}
 }
 
 // withLingering adds what is missing from an answer, but not for long.

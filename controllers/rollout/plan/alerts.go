@@ -320,11 +320,8 @@ func (d *decision) held() *Problem {
 // fires, the release goes on.
 func (d *decision) heldByAlert() *Problem {
 	d.wakeAt(d.o.Alerts.Changes)
-	for _, a := range d.o.Actions {
-		if a.Alert != nil && !a.Alert.DryRun && d.open(a) && d.alertRefusal(a) == nil && !d.o.Now.Before(a.Alert.NotBefore) {
-			return &Problem{v1alpha1.ReasonAlertFiring, fmt.Sprintf(
-				"held in step %s by alert rule %s: %s", d.p.Step.Name, a.Alert.Rule, d.alertWaits(a))}
-		}
+	if waits := d.heldByCommand(); waits != nil {
+		return waits
 	}
 	for i := range d.o.Spec.Alerts {
 		rule := &d.o.Spec.Alerts[i]
@@ -341,6 +338,17 @@ func (d *decision) heldByAlert() *Problem {
 				return &Problem{v1alpha1.ReasonAlertFiring, fmt.Sprintf(
 					"held in step %s by alert rule %s: %s", d.p.Step.Name, rule.Name, h.Message)}
 			}
+		}
+	}
+	return nil
+}
+
+// heldByCommand is the command of an alert that waits for what is seen.
+func (d *decision) heldByCommand() *Problem {
+	for _, a := range d.o.Actions {
+		if a.Alert != nil && !a.Alert.DryRun && d.open(a) && d.alertRefusal(a) == nil && !d.o.Now.Before(a.Alert.NotBefore) {
+			return &Problem{v1alpha1.ReasonAlertFiring, fmt.Sprintf(
+				"held in step %s by alert rule %s: %s", d.p.Step.Name, a.Alert.Rule, d.alertWaits(a))}
 		}
 	}
 	return nil
