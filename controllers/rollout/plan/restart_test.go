@@ -64,3 +64,21 @@ func outline(m *machine) string {
 	}
 	return text + m.line()
 }
+
+// TestRecoveryWithAWrongBinding holds that what serves is stable after the status was
+// lost, also while the stable destination selects a revision that is not there.
+func TestRecoveryWithAWrongBinding(t *testing.T) {
+	w := newWorld(4, Step{Name: "half", Weight: 50})
+	w.spec.Revision = "b"
+	w.nets = []simNet{{at: epoch.Add(-time.Hour), stable: "gone", canary: "b", weights: []int32{25, 25}}}
+	w.scale(ScaleIntent{"a", 4})
+	w.scale(ScaleIntent{"b", 1})
+	for _, set := range w.sets {
+		for i := range set.pods {
+			set.pods[i].availableAt = epoch.Add(-time.Hour)
+		}
+	}
+	if p := Decide(w.observe()); p.Position.Stable != "a" {
+		t.Errorf("stable is %q: %v", p.Position.Stable, p.Why)
+	}
+}

@@ -88,13 +88,14 @@ func (d *decision) completePromotion() {
 
 // recoverStable finds stable when the status says nothing though something
 // serves, as after a restore from a backup or when a Rollout is created anew: it
-// is what the stable destination selects, or else what has the most pods.
+// is what the stable destination selects, or else what has the most pods, also when
+// the destination selects a revision that is not there.
 func (d *decision) recoverStable() {
 	if d.p.Stable != "" || !d.o.Routing.usable() {
 		return
 	}
 	serving := d.o.replicaSet(d.o.Routing.State.Stable)
-	if d.o.Routing.State.Stable == "" {
+	if serving.Name == "" {
 		serving = d.mostAvailable()
 	}
 	if serving.Name == "" {
