@@ -4,10 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -27,7 +23,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
-	"github.com/sluice-dev/sluice/internal/notify"
 )
 
 // cluster is a namespace of a real API server, in which the test plays the kubelet
@@ -117,12 +112,19 @@ spec:
 `
 
 // rollout creates a Rollout and its routing.
-func (w *cluster) rollout(name string) {
+func (w *cluster) rollout(name string, alerts ...v1alpha1.AlertRule) {
 	w.t.Helper()
 	for doc := range strings.SplitSeq(strings.ReplaceAll(routing, "NAME", name), "\n---\n") {
 		u := &unstructured.Unstructured{}
 		w.Expect(yaml.Unmarshal([]byte(doc), u)).To(gomega.Succeed())
 		u.SetNamespace(w.namespace)
+		if u.GetKind() == "Rollout" && len(alerts) > 0 {
+			raw, err := json.Marshal(alerts)
+			w.Expect(err).NotTo(gomega.HaveOccurred())
+			var list []any
+			w.Expect(json.Unmarshal(raw, &list)).To(gomega.Succeed())
+			w.Expect(unstructured.SetNestedSlice(u.Object, list, "spec", "alerts")).To(gomega.Succeed())
+		}
 		w.Expect(w.client.Create(w.ctx, u)).To(gomega.Succeed())
 	}
 }
@@ -233,146 +235,4 @@ func (w *cluster) queued() float64 {
 	}
 	w.t.Fatal("the metric is not exported")
 	return 0
-}
-
-// receiver is a server that is told.
-type receiver struct {
-	address string
-	held    chan struct{}
-
-	mu       sync.Mutex
-	requests []*http.Request
-	bodies   [][]byte
-	answers  int
-}
-
-func (w *cluster) receive(status int) *receiver {
-	r := &receiver{held: make(chan struct{})}
-	close(r.held)
-	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
-		body, _ := io.ReadAll(req.Body)
-		r.mu.Lock()
-		r.requests, r.bodies = append(r.requests, req), append(r.bodies, body)
-		held := r.held
-		r.mu.Unlock()
-		select {
-		case <-held:
-		case <-req.Context().Done():
-			return
-		}
-		rw.WriteHeader(status)
-		r.mu.Lock()
-		r.answers++
-		r.mu.Unlock()
-	}))
-	w.t.Cleanup(s.Close)
-	r.address = s.URL
-	return r
-}
-
-// nowhere returns an address at which nothing listens.
-func (w *cluster) nowhere() string {
-	w.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	w.Expect(err).NotTo(gomega.HaveOccurred())
-	w.Expect(l.Close()).To(gomega.Succeed())
-	return "http://" + l.Addr().String()
-}
-
-// hold keeps the receiver from answering until release is called.
-func (r *receiver) hold() (release func()) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.held = make(chan struct{})
-	return sync.OnceFunc(func() { close(r.held) })
-}
-
-func (r *receiver) answered() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.answers
-}
-
-func (r *receiver) last() *http.Request {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.requests[len(r.requests)-1]
-}
-
-// decode reads all bodies as one type.
-func decode[T any](r *receiver) []T {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	all := make([]T, len(r.bodies))
-	for i, body := range r.bodies {
-		if err := json.Unmarshal(body, &all[i]); err != nil {
-			panic(err)
-		}
-	}
-	return all
-}
-
-// texts are Slack's.
-func (r *receiver) texts() []string {
-	var all []string
-	for _, m := range decode[struct{ Text string }](r) {
-		all = append(all, m.Text)
-	}
-	return all
-}
-
-// cards are the texts of Adaptive Cards.
-func (r *receiver) cards() []string {
-	type card struct {
-		Attachments []struct {
-			Content struct {
-				Body []struct{ Inlines []struct{ Text string } }
-			}
-		}
-	}
-	var all []string
-	for _, c := range decode[card](r) {
-		all = append(all, c.Attachments[0].Content.Body[0].Inlines[0].Text)
-	}
-	return all
-}
-
-// envelope is a CloudEvent, or what a webhook gets.
-type envelope struct {
-	notify.Payload
-	Source string
-	Data   *notify.Payload
-}
-
-func (r *receiver) envelopes() []envelope { return decode[envelope](r) }
-
-func (r *receiver) payloads() []notify.Payload {
-	var all []notify.Payload
-	for _, e := range r.envelopes() {
-		if e.Data != nil {
-			all = append(all, *e.Data)
-		} else {
-			all = append(all, e.Payload)
-		}
-	}
-	return all
-}
-
-func (r *receiver) types() []string {
-	var all []string
-	for _, p := range r.payloads() {
-		all = append(all, p.Type)
-	}
-	return all
-}
-
-// typesOf are those of one Rollout.
-func (r *receiver) typesOf(rollout string) []string {
-	var all []string
-	for _, p := range r.payloads() {
-		if p.Rollout == rollout {
-			all = append(all, p.Type)
-		}
-	}
-	return all
 }

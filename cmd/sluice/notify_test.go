@@ -26,6 +26,7 @@ func TestNotifications(t *testing.T) {
 		"each format hears of everything once, in order": eachFormat,
 		"receivers that are dead delay no release":       deadReceivers,
 		"another leader tells nothing again":             anotherLeader,
+		"alerts are told of by name":                     alertsByName,
 		"loopback is refused unless a flag allows it":    loopbackRefused,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, config) })
@@ -179,6 +180,36 @@ func anotherLeader(t *testing.T, config *rest.Config) {
 	told := webhook.types()
 	w.Expect(told[:3]).To(gomega.Equal([]string{"Deployed", "Started", "Paused"}))
 	w.Expect(told[3:]).To(gomega.Equal([]string{"Aborted", "Started", "Paused"}), "what the first leader told is not told again")
+}
+
+// alertsByName has one alert pause a release, and another take it back.
+func alertsByName(t *testing.T, config *rest.Config) {
+	w := newCluster(t, config)
+	webhook, firing := w.receive(http.StatusOK), w.alertmanager()
+	w.notifier("webhook", v1alpha1.NotifierSpec{Webhook: &v1alpha1.NotificationEndpoint{Address: webhook.address}}) // tells what it does by default
+	w.operate("a", func(o *options) {
+		o.allowLoopbackMetrics = true
+		o.alerts.alertmanagerAddress, o.alerts.pollInterval = firing.address, leastPoll
+	})
+	w.eventuallyReady("webhook")
+	w.rollout("app", v1alpha1.AlertRule{Name: "slow", Matchers: []string{`alertname="Slow"`}, Action: v1alpha1.AlertActionPause},
+		v1alpha1.AlertRule{Name: "errors", Matchers: []string{`alertname="HighErrorRate"`}, Action: v1alpha1.AlertActionAbort})
+	w.eventually("app", "deployed", deployed)
+	w.push("app", "v2")
+	canary := w.eventually("app", "waiting", waiting).Status.Canary.Revision
+
+	firing.fire("Slow", canary)
+	w.eventually("app", "paused", func(r *v1alpha1.Rollout) bool { return r.Status.Pause != nil })
+	firing.fire("HighErrorRate", canary)
+	w.eventually("app", "aborted", aborted)
+
+	w.Eventually(webhook.types).Should(gomega.Equal([]string{"Paused", "Paused", "Aborted"}))
+	told := webhook.payloads()
+	w.Expect(told[0].Message).To(gomega.Equal("step first waits for somebody to promote it"))
+	w.Expect(told[1].Message).To(gomega.And(gomega.HavePrefix("paused in step first by "), gomega.ContainSubstring("rule slow: alert Slow{")))
+	w.Expect(told[2].Reason).To(gomega.Equal(v1alpha1.ReasonAlertFiring))
+	w.Expect(told[2].Message).To(gomega.And(gomega.HavePrefix("aborted in step first by "),
+		gomega.ContainSubstring(`rule errors: alert HighErrorRate{destination_canonical_revision="`+canary+`"} fires since `)))
 }
 
 // loopbackRefused runs the operator as it is installed: without the flag.

@@ -85,6 +85,10 @@ func TestEachTransitionIsToldOnce(t *testing.T) {
 	w.wantTold(told, "Deployed", "Started first", "Paused first Paused")
 	w.Expect(told.happened[2].Message).To(gomega.Equal("step first waits for somebody to promote it"))
 	w.Expect(told.happened[2].Revision).To(gomega.Equal(w.get("app").Status.Canary.Revision))
+	w.restart()
+	w.listen(told)
+	w.settle("app")
+	w.wantTold(told, "Deployed", "Started first", "Paused first Paused") // another process waits on
 
 	w.promoteFully("app")
 	w.fail("app", w.get("app").Status.Stable.Revision)

@@ -19,8 +19,11 @@ const (
 	maxNotices = 1024
 	// maxQueue is how many notifications wait for one Notifier.
 	maxQueue = 64
-	// maxQueues is for how many Notifiers notifications wait, or are sent, at a time.
-	maxQueues = 512
+	// maxQueues is for how many Notifiers notifications wait, or are sent, at a time, and
+	// maxQueuesOfOne for how many of one namespace, so that nobody uses up all of them
+	// with servers that do not answer.
+	maxQueues      = 1024
+	maxQueuesOfOne = 32
 	// maxSeen is how many notifications are remembered, to tell none twice.
 	maxSeen = 8192
 	// listTimeout is how long finding the Notifiers of a notice may take.
@@ -208,7 +211,7 @@ func (d *Dispatcher) enqueue(ctx context.Context, name types.NamespacedName, j j
 	d.seen.Add(key, nil)
 	q := d.queues[name]
 	if q == nil {
-		if len(d.queues) >= maxQueues {
+		if !d.room(name.Namespace) {
 			count(j.notice.Type, ReasonDropped)
 			return
 		}
@@ -223,6 +226,17 @@ func (d *Dispatcher) enqueue(ctx context.Context, name types.NamespacedName, j j
 	}
 	q.jobs = append(q.jobs, j)
 	waiting.Inc()
+}
+
+// room reports whether another Notifier of a namespace can have a queue.
+func (d *Dispatcher) room(namespace string) bool {
+	ofOne := 0
+	for name := range d.queues {
+		if name.Namespace == namespace {
+			ofOne++
+		}
+	}
+	return len(d.queues) < maxQueues && ofOne < maxQueuesOfOne
 }
 
 // work sends what is queued for one Notifier, until nothing is.

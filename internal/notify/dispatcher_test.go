@@ -399,24 +399,44 @@ func TestUnreadableNotifiersAreCounted(t *testing.T) {
 	})
 }
 
+// TestQueuesAreBounded has servers that do not answer, of all namespaces: one namespace
+// has its share of the queues, and all of them together have an end.
 func TestQueuesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var names []string
-		for i := range maxQueues + 3 {
-			names = append(names, fmt.Sprintf("n%d", i))
+		const namespaces = maxQueues/maxQueuesOfOne + 1
+		b := newBook()
+		for ns := range namespaces {
+			for i := range maxQueuesOfOne + 3 {
+				name := fmt.Sprintf("n%d-%d", ns, i)
+				b.notifiers[name] = newBook(name).notifiers[name]
+				b.notifiers[name].Namespace = fmt.Sprint(ns)
+			}
 		}
-		b := newBook(names...)
 		b.answer = func(ctx context.Context, _ string, _ int) error {
 			<-ctx.Done()
 			return ctx.Err()
 		}
 		d, stop := run(t, b)
-		counts := counted(results, func() {
-			tell(d, 1)
+		tellIn := func(namespace int) {
+			d.Tell(&v1alpha1.Rollout{ObjectMeta: metav1.ObjectMeta{Namespace: fmt.Sprint(namespace), Name: "checkout", UID: types.UID(fmt.Sprint(namespace))}},
+				[]v1alpha1.Transition{{Type: v1alpha1.TransitionAborted, At: metav1.NewMicroTime(t0)}})
 			synctest.Wait()
+		}
+		counts := counted(results, func() { tellIn(0) })
+		if counts[ReasonDropped] != 3 || len(d.queues) != maxQueuesOfOne {
+			t.Errorf("of one namespace: counted %v with %d queues", counts, len(d.queues))
+		}
+		counts = counted(results, func() {
+			for ns := range namespaces - 1 {
+				tellIn(ns)
+			}
 		})
-		if counts[ReasonDropped] != 3 || len(d.queues) != maxQueues {
-			t.Errorf("counted %v with %d queues", counts, len(d.queues))
+		if counts[ReasonDropped] != 3*(namespaces-2) || len(d.queues) != maxQueues {
+			t.Errorf("of all: counted %v with %d queues", counts, len(d.queues))
+		}
+		counts = counted(results, func() { tellIn(namespaces - 1) })
+		if counts[ReasonDropped] != maxQueuesOfOne+3 || len(d.queues) != maxQueues {
+			t.Errorf("of one more: counted %v with %d queues", counts, len(d.queues))
 		}
 		stop(false)
 		if len(d.queues) != 0 {
