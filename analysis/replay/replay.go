@@ -1,0 +1,177 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluice-dev/sluice/analysis"
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+)
+
+// maxMeasurements bounds a replay: a month of one metric at 30s.
+const maxMeasurements = 100_000
+
+// player is a replay in progress.
+type player struct {
+	in       *Input
+	provider analysis.Provider
+	run      *v1alpha1.AnalysisRun
+	report   *Report
+	rules    []*ruler
+	measured int
+}
+
+// Run replays an input with what a provider answers. Errors of type *analysis.Error
+// are part of what was recorded, and judged; any other ends the replay.
+func Run(ctx context.Context, in *Input, p analysis.Provider) (*Report, error) {
+	if err := in.Check(); err != nil {
+		return nil, err
+	}
+	r := &player{
+		in: in, provider: p, rules: rulersOf(in), report: newReport(in),
+		run: &v1alpha1.AnalysisRun{ObjectMeta: metav1.ObjectMeta{Namespace: in.Namespace}, Spec: *in.Spec.DeepCopy()},
+	}
+	for i := range in.Steps {
+		r.report.enter(&in.Steps[i], in.until(i))
+		for _, rule := range r.rules {
+			rule.enter()
+		}
+		over, err := r.stay(ctx, i)
+		if err != nil {
+			return nil, err
+		}
+		if over {
+			if err := r.goOn(ctx); err != nil {
+				return nil, err
+			}
+			break
+		}
+	}
+	r.report.conclude(r.run, r.measured, r.rules)
+	return r.report, nil
+}
+
+// stay measures in a stay in a step, and tells whether the run came to its end.
+func (r *player) stay(ctx context.Context, i int) (over bool, err error) {
+	step, now, until := &r.in.Steps[i], r.in.Steps[i].Since.Time, r.in.until(i)
+	last := i == len(r.in.Steps)-1
+	for {
+		due := soonest(analysis.Measurements(r.run, step, now), now)
+		if len(due) == 0 || due[0].Due.After(until) || !last && due[0].Due.Equal(until) {
+			return false, nil
+		}
+		now = later(now, due[0].Due)
+		answers, err := r.measure(ctx, due, now)
+		if err != nil {
+			return false, err
+		}
+		before := r.run.Status
+		r.run.Status = *analysis.Advance(&r.run.Spec, &before, step, answers, now)
+		if err := moved(&r.run.Status, due); err != nil {
+			return false, err
+		}
+		r.report.tell(&before, &r.run.Status, due, now)
+		if r.in.Watch != nil {
+			r.in.Watch(now, r.run.Status.DeepCopy())
+		}
+		if _, final := analysis.Final(r.run); final {
+			return true, nil
+		}
+	}
+}
+
+// soonest returns the measurements that are due first, all of those that are due at
+// once.
+func soonest(all []analysis.Measurement, now time.Time) []analysis.Measurement {
+	if len(all) == 0 {
+		return nil
+	}
+	first := slices.MinFunc(all, func(a, b analysis.Measurement) int { return a.Due.Compare(b.Due) })
+	at := later(first.Due, now)
+	all = slices.DeleteFunc(all, func(m analysis.Measurement) bool { return m.Due.After(at) })
+	slices.SortStableFunc(all, func(a, b analysis.Measurement) int { return a.Due.Compare(b.Due) })
+	return all
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// measure asks for all that is due at a time.
+func (r *player) measure(ctx context.Context, due []analysis.Measurement, now time.Time) ([]analysis.Answer, error) {
+	answers := make([]analysis.Answer, 0, len(due))
+	for i := range due {
+		m := &due[i]
+		result, err := r.ask(ctx, m, now)
+		if err != nil {
+			return nil, err
+		}
+		for _, rule := range r.rules {
+			if rule.metric == m.Metric.Name {
+				rule.observe(m, &result, now)
+			}
+		}
+		answers = append(answers, analysis.Answer{Metric: m.Metric.Name, Since: m.Since, Result: result})
+	}
+	return answers, nil
+}
+
+// ask asks for one measurement. The error ends the replay.
+func (r *player) ask(ctx context.Context, m *analysis.Measurement, now time.Time) (analysis.Result, error) {
+	if r.measured++; r.measured > maxMeasurements {
+		return analysis.Result{}, fmt.Errorf("more than %d measurements: choose a shorter range of time, or a longer interval", maxMeasurements)
+	}
+	result, err := m.Measure(ctx, now, func(context.Context) (analysis.Provider, time.Duration, error) {
+		return r.provider, r.in.timeout(), nil
+	})
+	var known *analysis.Error
+	switch {
+	case err != nil:
+		return result, fmt.Errorf("metric %s at %s: %w", m.Metric.Name, now.Format(time.RFC3339), err)
+	case ctx.Err() != nil:
+		return result, ctx.Err()
+	case result.Err != nil && !errors.As(result.Err, &known):
+		return result, fmt.Errorf("metric %s at %s: %w", m.Metric.Name, now.Format(time.RFC3339), result.Err)
+	}
+	return result, nil
+}
+
+// moved holds that what was measured counts: what does not would be measured forever.
+func moved(status *v1alpha1.AnalysisRunStatus, due []analysis.Measurement) error {
+	for i := range due {
+		s := analysis.Evidence(status, due[i].Metric.Name)
+		if s == nil || s.LastMeasuredAt == nil || !s.LastMeasuredAt.Equal(&metav1.MicroTime{Time: due[i].Due.Truncate(time.Microsecond)}) {
+			return fmt.Errorf("metric %s: the measurement that was due at %s was not counted", due[i].Metric.Name, due[i].Due.Format(time.RFC3339Nano))
+		}
+	}
+	return nil
+}
+
+// goOn measures for the rules alone, after the judge has decided: when would they
+// have?
+func (r *player) goOn(ctx context.Context) error {
+	for _, rule := range r.rules {
+		for rule.fired == nil && rule.next != nil {
+			m := rule.next
+			from, due := analysis.NextComparison(m.Metric, m.Policy, &rule.status, m.Since)
+			if due.After(r.in.To) {
+				break
+			}
+			m.From, m.Due = from, due
+			result, err := r.ask(ctx, m, due)
+			if err != nil {
+				return err
+			}
+			rule.observe(m, &result, due)
+		}
+	}
+	return nil
+}
