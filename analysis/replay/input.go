@@ -28,6 +28,9 @@ type Input struct {
 	Rule Rule `json:"-"`
 	// Timeout of a query. Default DefaultTimeout.
 	Timeout time.Duration `json:"-"`
+	// ToTheEnd goes on asking after the decision, so that a recording can be judged by
+	// other policies, too.
+	ToTheEnd bool `json:"-"`
 	// Watch, where it is set, is told each status and the time at which it came.
 	Watch func(at time.Time, status *v1alpha1.AnalysisRunStatus) `json:"-"`
 }

@@ -38,15 +38,13 @@ func Run(ctx context.Context, in *Input, p analysis.Provider) (*Report, error) {
 	}
 	for i := range in.Steps {
 		r.report.enter(&in.Steps[i], in.until(i))
-		for _, rule := range r.rules {
-			rule.enter()
-		}
+		r.enterRules()
 		over, err := r.stay(ctx, i)
 		if err != nil {
 			return nil, err
 		}
 		if over {
-			if err := r.goOn(ctx); err != nil {
+			if err := r.goOn(ctx, i); err != nil {
 				return nil, err
 			}
 			break
@@ -58,11 +56,10 @@ func Run(ctx context.Context, in *Input, p analysis.Provider) (*Report, error) {
 
 // stay measures in a stay in a step, and tells whether the run came to its end.
 func (r *player) stay(ctx context.Context, i int) (over bool, err error) {
-	step, now, until := &r.in.Steps[i], r.in.Steps[i].Since.Time, r.in.until(i)
-	last := i == len(r.in.Steps)-1
+	step, now := &r.in.Steps[i], r.in.Steps[i].Since.Time
 	for {
 		due := soonest(analysis.Measurements(r.run, step, now), now)
-		if len(due) == 0 || due[0].Due.After(until) || !last && due[0].Due.Equal(until) {
+		if r.over(i, due) {
 			return false, nil
 		}
 		now = later(now, due[0].Due)
@@ -114,11 +111,7 @@ func (r *player) measure(ctx context.Context, due []analysis.Measurement, now ti
 		if err != nil {
 			return nil, err
 		}
-		for _, rule := range r.rules {
-			if rule.metric == m.Metric.Name {
-				rule.observe(m, &result, now)
-			}
-		}
+		r.applyRules(m, &result, now)
 		answers = append(answers, analysis.Answer{Metric: m.Metric.Name, Since: m.Since, Result: result})
 	}
 	return answers, nil
@@ -155,23 +148,92 @@ func moved(status *v1alpha1.AnalysisRunStatus, due []analysis.Measurement) error
 	return nil
 }
 
-// goOn measures for the rules alone, after the judge has decided: when would they
-// have?
-func (r *player) goOn(ctx context.Context) error {
-	for _, rule := range r.rules {
-		for rule.fired == nil && rule.next != nil {
-			m := rule.next
-			from, due := analysis.NextComparison(m.Metric, m.Policy, &rule.status, m.Since)
-			if due.After(r.in.To) {
-				break
-			}
-			m.From, m.Due = from, due
-			result, err := r.ask(ctx, m, due)
-			if err != nil {
-				return err
-			}
-			rule.observe(m, &result, due)
+// goOn measures after the judge has decided in a stay: for the rules that have not, and
+// to the end where that is asked for. Nothing is judged any more.
+func (r *player) goOn(ctx context.Context, i int) error {
+	run := undecided(r.run)
+	for begun := i; i < len(r.in.Steps); i++ {
+		if i > begun {
+			r.enterRules()
+		}
+		if err := r.goOnIn(ctx, run, i); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// goOnIn goes on in one stay in a step.
+func (r *player) goOnIn(ctx context.Context, run *v1alpha1.AnalysisRun, i int) error {
+	step, now := &r.in.Steps[i], r.in.Steps[i].Since.Time
+	for {
+		due := soonest(analysis.Measurements(run, step, now), now)
+		if r.over(i, due) {
+			return nil
+		}
+		now = later(now, due[0].Due)
+		analysis.Enter(&run.Status, run.Spec.Metrics, *step)
+		for j := range due {
+			m, through := &due[j], due[j].From
+			if r.in.ToTheEnd || r.ruled(m.Metric.Name) {
+				result, err := r.ask(ctx, m, now)
+				if err != nil {
+					return err
+				}
+				r.applyRules(m, &result, now)
+				if result.Err == nil && result.Reading != nil {
+					through = result.Reading.To
+				}
+			}
+			s := analysis.Evidence(&run.Status, m.Metric.Name)
+			s.LastMeasuredAt = &metav1.MicroTime{Time: m.Due.Truncate(time.Microsecond)}
+			s.Comparison = &v1alpha1.ComparisonEvidence{Through: &metav1.MicroTime{Time: through}}
+		}
+		if !r.in.ToTheEnd && !slices.ContainsFunc(r.rules, func(rule *ruler) bool { return rule.fired == nil }) {
+			return nil
+		}
+	}
+}
+
+// undecided is a run that was measured as far as another one, and came to nothing.
+func undecided(run *v1alpha1.AnalysisRun) *v1alpha1.AnalysisRun {
+	run = run.DeepCopy()
+	for i := range run.Status.Metrics {
+		was := &run.Status.Metrics[i]
+		is := v1alpha1.MetricStatus{Name: was.Name, LastMeasuredAt: was.LastMeasuredAt}
+		if was.Comparison != nil {
+			is.Comparison = &v1alpha1.ComparisonEvidence{Through: was.Comparison.Through}
+		}
+		*was = is
+	}
+	return run
+}
+
+// ruled tells whether a rule waits for a metric.
+func (r *player) ruled(metric string) bool {
+	return slices.ContainsFunc(r.rules, func(rule *ruler) bool { return rule.metric == metric && rule.fired == nil })
+}
+
+func (r *player) enterRules() {
+	for _, rule := range r.rules {
+		rule.enter()
+	}
+}
+
+func (r *player) applyRules(m *analysis.Measurement, result *analysis.Result, now time.Time) {
+	for _, rule := range r.rules {
+		if rule.metric == m.Metric.Name {
+			rule.observe(result, now)
+		}
+	}
+}
+
+// over tells whether nothing is due any more in a stay: what is due when the next one
+// begins is measured there.
+func (r *player) over(i int, due []analysis.Measurement) bool {
+	if len(due) == 0 {
+		return true
+	}
+	at, until := due[0].Due, r.in.until(i)
+	return at.After(until) || i < len(r.in.Steps)-1 && at.Equal(until)
 }

@@ -47,11 +47,13 @@ func TestRecordings(t *testing.T) {
 func record(t *testing.T, file string, p analysis.Provider) {
 	t.Helper()
 	var out bytes.Buffer
-	r, err := NewRecorder(p, &out, input())
+	in := input()
+	in.ToTheEnd = true
+	r, err := NewRecorder(p, &out, in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Run(t.Context(), input(), r); err != nil {
+	if _, err := Run(t.Context(), in, r); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(file, out.Bytes(), 0o600); err != nil {

@@ -34,6 +34,8 @@ type Report struct {
 	Steps []StepReport `json:"steps"`
 	// Metrics are the evidence at the end.
 	Metrics []v1alpha1.MetricStatus `json:"metrics"`
+	// Notes say which data is missing, and what was looked for.
+	Notes []string `json:"notes,omitempty"`
 	// Measurements is how many were made, those for the rules alone included.
 	Measurements int `json:"measurements"`
 	// Timeline has every measurement; those that count for a decision say so.

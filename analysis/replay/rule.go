@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/sluice-dev/sluice/analysis"
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 )
@@ -63,13 +61,8 @@ type ruler struct {
 	metric string
 	// windows that were counted in this stay, the oldest first.
 	windows []analysis.Reading
-	// fired is when the rule was broken first, in which step and by how much.
+	// fired is when the rule was broken first, and by how much.
 	fired *Firing
-	step  string
-	// next is what to go on with once the judge has decided, with the part of a status
-	// that says from when.
-	next   *analysis.Measurement
-	status v1alpha1.MetricStatus
 }
 
 // Firing is when a rule was broken.
@@ -99,17 +92,9 @@ func countsFailures(m *v1alpha1.Metric) bool {
 func (r *ruler) enter() { r.windows = nil }
 
 // observe takes what a measurement counted, at a time.
-func (r *ruler) observe(m *analysis.Measurement, result *analysis.Result, now time.Time) {
-	next := *m
-	r.next = &next
-	r.status.LastMeasuredAt = &metav1.MicroTime{Time: m.Due.Truncate(time.Microsecond)}
-	r.status.Comparison = &v1alpha1.ComparisonEvidence{Through: &metav1.MicroTime{Time: m.From}}
+func (r *ruler) observe(result *analysis.Result, now time.Time) {
 	reading := result.Reading
-	if reading == nil || result.Err != nil {
-		return
-	}
-	r.status.Comparison.Through.Time = reading.To
-	if r.fired != nil {
+	if r.fired != nil || reading == nil || result.Err != nil {
 		return
 	}
 	r.windows = append(r.windows, *reading)

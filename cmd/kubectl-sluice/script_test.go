@@ -50,6 +50,8 @@ func TestScripts(t *testing.T) {
 			"grant":        w.grantCommand,
 			"policy":       w.policyCommand,
 			"exits":        exitsCommand,
+			"create":       w.createCommand,
+			"prometheus":   prometheusCommand,
 		},
 	})
 }
