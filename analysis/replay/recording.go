@@ -15,7 +15,7 @@ import (
 
 const (
 	// maxRecording is how large a recording may be, in bytes.
-	maxRecording = 1 << 30
+	maxRecording = 256 << 20
 	// maxShown is how much of a query an error shows.
 	maxShown = 160
 )

@@ -24,6 +24,8 @@ type player struct {
 	report   *Report
 	rules    []*ruler
 	measured int
+	// looked is how many times something was due, asked for or not.
+	looked int
 }
 
 // Run replays an input with what a provider answers. Errors of type *analysis.Error
@@ -62,6 +64,9 @@ func (r *player) stay(ctx context.Context, i int) (over bool, err error) {
 		if r.over(i, due) {
 			return false, nil
 		}
+		if err := r.look(due); err != nil {
+			return false, err
+		}
 		now = later(now, due[0].Due)
 		answers, err := r.measure(ctx, due, now)
 		if err != nil {
@@ -80,6 +85,14 @@ func (r *player) stay(ctx context.Context, i int) (over bool, err error) {
 			return true, nil
 		}
 	}
+}
+
+// look counts what is due, and refuses to go on forever.
+func (r *player) look(due []analysis.Measurement) error {
+	if r.looked += len(due); r.looked > maxMeasurements {
+		return fmt.Errorf("more than %d measurements: choose a shorter range of time, or a longer interval", maxMeasurements)
+	}
+	return nil
 }
 
 // soonest returns the measurements that are due first, all of those that are due at
@@ -119,9 +132,7 @@ func (r *player) measure(ctx context.Context, due []analysis.Measurement, now ti
 
 // ask asks for one measurement. The error ends the replay.
 func (r *player) ask(ctx context.Context, m *analysis.Measurement, now time.Time) (analysis.Result, error) {
-	if r.measured++; r.measured > maxMeasurements {
-		return analysis.Result{}, fmt.Errorf("more than %d measurements: choose a shorter range of time, or a longer interval", maxMeasurements)
-	}
+	r.measured++
 	result, err := m.Measure(ctx, now, func(context.Context) (analysis.Provider, time.Duration, error) {
 		return r.provider, r.in.timeout(), nil
 	})
@@ -170,6 +181,9 @@ func (r *player) goOnIn(ctx context.Context, run *v1alpha1.AnalysisRun, i int) e
 		due := soonest(analysis.Measurements(run, step, now), now)
 		if r.over(i, due) {
 			return nil
+		}
+		if err := r.look(due); err != nil {
+			return err
 		}
 		now = later(now, due[0].Due)
 		analysis.Enter(&run.Status, run.Spec.Metrics, *step)

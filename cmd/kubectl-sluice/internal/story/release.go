@@ -142,11 +142,14 @@ func (l *Release) inForce(step *v1alpha1.AnalysisStep) {
 }
 
 // ReleaseOfRun is what an AnalysisRun alone says of its release: one stay, from the
-// first weight on.
+// first weight on. It knows when a weight was in force of its latest step alone.
 func ReleaseOfRun(run *v1alpha1.AnalysisRun) *Release {
 	s := &run.Spec.Subject
 	l := &Release{Canary: s.CanaryRevision, Stable: s.StableRevision, Attempt: s.Attempt}
-	if !run.CreationTimestamp.IsZero() {
+	switch {
+	case run.Spec.Steps <= 1 && run.Status.Step != nil:
+		l.Stays = []v1alpha1.AnalysisStep{*run.Status.Step}
+	case !run.CreationTimestamp.IsZero():
 		l.Stays = []v1alpha1.AnalysisStep{{Name: "all", Since: metav1.NewMicroTime(run.CreationTimestamp.Time)}}
 	}
 	for i := range run.Status.Conditions {

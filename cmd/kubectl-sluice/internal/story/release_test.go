@@ -109,4 +109,11 @@ func TestReleaseOfRun(t *testing.T) {
 	if diff := cmp.Diff(want, ReleaseOfRun(run)); diff != "" {
 		t.Error(diff)
 	}
+	run.Status.Step = &v1alpha1.AnalysisStep{Name: "ten", Since: minute(1)}
+	if diff := cmp.Diff([]v1alpha1.AnalysisStep{*run.Status.Step}, ReleaseOfRun(run).Stays); diff != "" {
+		t.Error("of a release of one step:", diff)
+	}
+	if run.Spec.Steps = 2; ReleaseOfRun(run).Stays[0].Name != "all" {
+		t.Errorf("of one of several: %+v", ReleaseOfRun(run).Stays)
+	}
 }
