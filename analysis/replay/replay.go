@@ -196,12 +196,12 @@ func (r *player) goOnIn(ctx context.Context, run *v1alpha1.AnalysisRun, i int) e
 				}
 				r.applyRules(m, &result, now)
 				if result.Err == nil && result.Reading != nil {
-					through = result.Reading.To
+					through = later(through, result.Reading.To)
 				}
 			}
 			s := analysis.Evidence(&run.Status, m.Metric.Name)
 			s.LastMeasuredAt = &metav1.MicroTime{Time: m.Due.Truncate(time.Microsecond)}
-			s.Comparison = &v1alpha1.ComparisonEvidence{Through: &metav1.MicroTime{Time: through}}
+			s.Comparison.Through = &metav1.MicroTime{Time: through}
 		}
 		if !r.in.ToTheEnd && !slices.ContainsFunc(r.rules, func(rule *ruler) bool { return rule.fired == nil }) {
 			return nil
@@ -213,12 +213,11 @@ func (r *player) goOnIn(ctx context.Context, run *v1alpha1.AnalysisRun, i int) e
 func undecided(run *v1alpha1.AnalysisRun) *v1alpha1.AnalysisRun {
 	run = run.DeepCopy()
 	for i := range run.Status.Metrics {
-		was := &run.Status.Metrics[i]
-		is := v1alpha1.MetricStatus{Name: was.Name, LastMeasuredAt: was.LastMeasuredAt}
-		if was.Comparison != nil {
-			is.Comparison = &v1alpha1.ComparisonEvidence{Through: was.Comparison.Through}
+		s := &run.Status.Metrics[i]
+		s.Verdict, s.Failed, s.ConsecutiveErrors = "", 0, 0
+		if s.Comparison == nil {
+			s.Comparison = &v1alpha1.ComparisonEvidence{}
 		}
-		*was = is
 	}
 	return run
 }
