@@ -3,6 +3,7 @@ package replay
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 
 	"github.com/sluice-dev/sluice/analysis"
@@ -54,8 +55,14 @@ func (p Past) ReadRaw(ctx context.Context, q analysis.Query) (analysis.Matrix, e
 
 func accessError(err error) error {
 	var known *analysis.Error
-	if errors.As(err, &known) && slices.Contains(today, known.Reason) {
+	if errors.As(err, &known) && (slices.Contains(today, known.Reason) || known.Reason == analysis.ReasonRefused && !aboutQuery(known.Status)) {
 		return &AccessError{Reason: known.Reason, Status: known.Status}
 	}
 	return err
+}
+
+// aboutQuery tells whether a status says that a query is wrong, and would have been: the
+// server does not exist where a path does not, and what limits requests is today's.
+func aboutQuery(status int) bool {
+	return status == http.StatusBadRequest || status == http.StatusUnprocessableEntity
 }

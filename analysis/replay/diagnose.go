@@ -19,7 +19,7 @@ const maxRevisions = 10
 // Explain adds notes to a report of which data is missing: what was looked for and,
 // when there is a server to ask, what is there instead. The error is that of ctx.
 func (r *Report) Explain(ctx context.Context, in *Input, server analysis.Provider) error {
-	missing := false
+	missing, others := false, false
 	for i := range in.Spec.Metrics {
 		m := &in.Spec.Metrics[i]
 		note := r.missing(m)
@@ -28,11 +28,13 @@ func (r *Report) Explain(ctx context.Context, in *Input, server analysis.Provide
 		}
 		missing = true
 		if server != nil && m.Builtin != nil {
-			note += revisionsNote(ctx, in, m, server)
+			instead, found := revisionsNote(ctx, in, m, server)
+			note += instead
+			others = others || found
 		}
 		r.Notes = append(r.Notes, note)
 	}
-	if missing && server != nil {
+	if missing && !others && server != nil {
 		if note := retentionNote(ctx, in, server); note != "" {
 			r.Notes = append(r.Notes, note)
 		}
@@ -81,8 +83,9 @@ func (r *Report) alike(metric string) (reason analysis.Reason, alike bool) {
 	return reason, alike
 }
 
-// revisionsNote says which revisions the mesh has counted instead.
-func revisionsNote(ctx context.Context, in *Input, m *v1alpha1.Metric, server analysis.Provider) string {
+// revisionsNote says which revisions the mesh has counted instead, and whether there
+// are any.
+func revisionsNote(ctx context.Context, in *Input, m *v1alpha1.Metric, server analysis.Provider) (note string, some bool) {
 	v := analysis.VariablesOf(&v1alpha1.AnalysisRun{Spec: in.Spec})
 	v.Namespace = in.Namespace
 	length := strconv.FormatInt(int64(in.To.Sub(in.Steps[0].Since.Time).Seconds())+1, 10)
@@ -92,7 +95,7 @@ func revisionsNote(ctx context.Context, in *Input, m *v1alpha1.Metric, server an
 		At:   in.To, Timeout: in.timeout(),
 	})
 	if err != nil {
-		return ""
+		return "", false
 	}
 	var found []string
 	for _, s := range sample.Series {
@@ -102,12 +105,12 @@ func revisionsNote(ctx context.Context, in *Input, m *v1alpha1.Metric, server an
 	}
 	slices.Sort(found)
 	if len(found) == 0 {
-		return " There is no such series of any revision: look at the namespace, at the Rollout's name, and whether requests are counted by this reporter."
+		return " There is no such series of any revision: look at the namespace, at the Rollout's name, and whether requests are counted by this reporter.", false
 	}
 	if len(found) > maxRevisions {
 		found = append(found[:maxRevisions], "…")
 	}
-	return fmt.Sprintf(" The revisions that were counted in that time are %s.", strings.Join(found, ", "))
+	return fmt.Sprintf(" The revisions that were counted in that time are %s.", strings.Join(found, ", ")), true
 }
 
 // retentionNote says whether the server has anything of that time at all, by the one

@@ -149,6 +149,15 @@ func TestTodaysErrorsAreNoEvidence(t *testing.T) {
 			}
 		}
 	}
+	for status, judged := range map[int]bool{400: true, 422: true, 404: false, 405: false, 429: false} {
+		nowhere := fake.New(func(context.Context, analysis.Query) (analysis.Sample, error) {
+			return analysis.Sample{}, &analysis.Error{Reason: analysis.ReasonRefused, Status: status}
+		})
+		var access *AccessError
+		if _, err := (Past{Server: nowhere}).Query(t.Context(), analysis.Query{}); errors.As(err, &access) == judged {
+			t.Errorf("HTTP %d: %v", status, err)
+		}
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := Run(ctx, input(), fake.Stalled()); !errors.Is(err, context.Canceled) {
@@ -192,6 +201,9 @@ func TestNotes(t *testing.T) {
 				if !strings.Contains(q.Expr, `destination_workload="checkout"}[1201s]`) {
 					t.Errorf("asked %s", q.Expr)
 				}
+				if !then {
+					return analysis.Sample{}, nil
+				}
 				return analysis.Sample{Series: []analysis.Series{
 					{Labels: map[string]string{"destination_canonical_revision": "v2"}}, {Labels: map[string]string{"destination_canonical_revision": "v1"}}, {},
 				}}, nil
@@ -222,7 +234,7 @@ func TestNotes(t *testing.T) {
 			notes := strings.Join(report.Notes, "\n")
 			for _, want := range []string{
 				`errors: no request of the canary, revision 7c9b, was found; looked for istio_requests_total{reporter="source"`,
-				"The revisions that were counted in that time are v1, v2.", "p99: there was never any data; looked for p99{", tc.want,
+				map[bool]string{true: "The revisions that were counted in that time are v1, v2.", false: "There is no such series of any revision"}[tc.then], "p99: there was never any data; looked for p99{", tc.want,
 			} {
 				if !strings.Contains(notes, want) {
 					t.Errorf("%q is missing in:\n%s", want, notes)

@@ -203,6 +203,8 @@ func adviceFor(r analysis.Reason) string {
 	switch r { //nolint:exhaustive // the others are not AccessErrors
 	case analysis.ReasonUnauthorized:
 		return "give credentials with --bearer-token-file, or with --username and --password-file"
+	case analysis.ReasonRefused:
+		return "is --prometheus the address of a Prometheus, up to what comes before /api/v1?"
 	case analysis.ReasonTimeout:
 		return "allow more with --timeout, or choose a shorter range of time"
 	case analysis.ReasonRedirected:

@@ -48,6 +48,10 @@ func (s *scraped) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "who are you?", http.StatusUnauthorized)
 		return
 	}
+	if r.URL.Path != "/api/v1/query" {
+		http.NotFound(w, r)
+		return
+	}
 	query := r.FormValue("query")
 	seconds, err := strconv.ParseFloat(r.FormValue("time"), 64)
 	if err != nil {
