@@ -62,19 +62,23 @@ func (m *Measurement) Measure(ctx context.Context, at time.Time, resolve Resolve
 		return r, err
 	case err != nil:
 		r.Err = &Error{Reason: ReasonQuery}
-		return r, nil //nolint:nilerr // that it cannot be asked is what was measured
+		return r, nil
 	}
 	r.Query, r.At = q.Expr, q.At
+	r.Sample, r.Err = readSample(ctx, q, resolve)
+	return r, nil
+}
+
+// readSample asks for one sample.
+func readSample(ctx context.Context, q Query, resolve Resolve) (Sample, error) {
 	p, timeout, err := resolve(ctx)
 	if err != nil {
-		r.Err = err
-		return r, nil //nolint:nilerr // that nobody can be asked is what was measured
+		return Sample{}, err
 	}
 	q.Timeout = timeout
 	ctx, cancel := context.WithTimeout(ctx, timeout+time.Second)
 	defer cancel()
-	r.Sample, r.Err = p.Query(ctx, q)
-	return r, nil
+	return p.Query(ctx, q)
 }
 
 // compare reads the counters of both revisions.

@@ -200,7 +200,7 @@ func (o *replayOptions) explainFailure(err error) error {
 }
 
 func adviceFor(r analysis.Reason) string {
-	switch r { //nolint:exhaustive // the others are not AccessErrors
+	switch r {
 	case analysis.ReasonUnauthorized:
 		return "give credentials with --bearer-token-file, or with --username and --password-file"
 	case analysis.ReasonRefused:
@@ -211,9 +211,10 @@ func adviceFor(r analysis.Reason) string {
 		return "name the final address with --prometheus: redirects are not followed"
 	case analysis.ReasonAddressRefused:
 		return "link-local, multicast and cloud metadata addresses are not asked"
+	default:
+		return "does it run, and can it be reached from here? Proxies of the environment are not used; " +
+			"\"kubectl port-forward -n monitoring service/prometheus 9090\" makes it http://localhost:9090, and --ca-file names its CA"
 	}
-	return "does it run, and can it be reached from here? Proxies of the environment are not used; " +
-		"\"kubectl port-forward -n monitoring service/prometheus 9090\" makes it http://localhost:9090, and --ca-file names its CA"
 }
 
 // providerNotes say that a metric's own provider was not asked.

@@ -92,9 +92,9 @@ func (l *Release) enter(r *v1alpha1.Rollout, t *v1alpha1.Transition) {
 	if t.Step == "" || t.Step == v1alpha1.PromotionStep || i >= 0 && steps[i].Weight <= 0 {
 		return
 	}
-	index := int32(len(l.Stays)) //nolint:gosec // at most 20
+	index := int32(len(l.Stays))
 	if i >= 0 {
-		index = int32(i) //nolint:gosec // at most 50
+		index = int32(i)
 	}
 	l.Stays = append(l.Stays, v1alpha1.AnalysisStep{Index: index, Name: t.Step, Since: t.At})
 }
@@ -114,11 +114,12 @@ func (l *Release) remember(r *v1alpha1.Rollout, runs []v1alpha1.AnalysisRun, bef
 		return
 	}
 	for i := range before {
-		switch t := &before[i]; t.Type { //nolint:exhaustive // the others leave stable as it is
+		switch t := &before[i]; t.Type {
 		case v1alpha1.TransitionDeployed, v1alpha1.TransitionPromoted:
 			l.Stable = t.Revision
 		case v1alpha1.TransitionRolledBack:
 			l.Stable = "" // To which of two revisions, the transition does not say.
+		default: // The others leave stable as it is.
 		}
 	}
 	if canary := r.Status.Canary; l.Stable == "" && canary != nil && canary.Revision == l.Canary && r.Status.Stable != nil {
