@@ -23,8 +23,8 @@ type Answer struct {
 // Advance returns the status of a run after answers, in a step, or in none. A step is
 // entered in the status with its first answer, so that both take one write; sooner
 // only where the first answer is far away.
-func Advance(spec *v1alpha1.AnalysisRunSpec, status *v1alpha1.AnalysisRunStatus, step *v1alpha1.AnalysisStep, answers []Answer, now time.Time) *v1alpha1.AnalysisRunStatus {
-	status = status.DeepCopy()
+func Advance(run *v1alpha1.AnalysisRun, step *v1alpha1.AnalysisStep, answers []Answer, now time.Time) *v1alpha1.AnalysisRunStatus {
+	spec, status := &run.Spec, run.Status.DeepCopy()
 	foldAll(status, spec, answers)
 	if step != nil && !SameStep(status.Step, step) {
 		next := status.DeepCopy()

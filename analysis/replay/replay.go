@@ -73,7 +73,7 @@ func (r *player) stay(ctx context.Context, i int) (over bool, err error) {
 			return false, err
 		}
 		before := r.run.Status
-		r.run.Status = *analysis.Advance(&r.run.Spec, &before, step, answers, now)
+		r.run.Status = *analysis.Advance(r.run, step, answers, now)
 		if err := moved(&r.run.Status, due); err != nil {
 			return false, err
 		}

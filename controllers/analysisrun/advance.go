@@ -12,7 +12,7 @@ import (
 
 // advance returns the status of a run after the answers, at a place.
 func advance(run *v1alpha1.AnalysisRun, p place, answers []analysis.Answer, now time.Time) *v1alpha1.AnalysisRunStatus {
-	status := analysis.Advance(&run.Spec, &run.Status, p.step, answers, now)
+	status := analysis.Advance(run, p.step, answers, now)
 	conclude(run, status, p, now)
 	return status
 }
