@@ -62,7 +62,7 @@ func (m *Measurement) Measure(ctx context.Context, at time.Time, resolve Resolve
 		return r, err
 	case err != nil:
 		r.Err = &Error{Reason: ReasonQuery}
-		return r, nil
+		return r, nil //nolint:nilerr // that it cannot be asked is what was measured
 	}
 	r.Query, r.At = q.Expr, q.At
 	r.Sample, r.Err = readSample(ctx, q, resolve)

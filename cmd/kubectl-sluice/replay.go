@@ -109,11 +109,9 @@ func (o *replayOptions) check(name string) error {
 	case o.data == "" && o.server.address == "":
 		return errors.New("name where the data is: --prometheus URL, such as http://localhost:9090 after " +
 			"\"kubectl port-forward -n monitoring service/prometheus 9090\", or --data FILE that was written with --record")
-	case o.data != "" && (o.server.address != "" || o.record != ""):
-		return errors.New("--data excludes --prometheus and --record: it needs no server, and is a recording already")
-	case o.data != "" && (name != "" || o.canary+o.stable+o.from+o.to != "" || o.since != 0):
-		return errors.New("--data has its own revisions and times: it takes neither NAME nor --canary, --stable, --from, --to and --since")
-	case o.data == "" && (name == "") == (o.file == ""):
+	case o.data != "":
+		return errors.Join(o.checkData(name), o.server.check())
+	case (name == "") == (o.file == ""):
 		return errors.New("name what is judged: the NAME of a Rollout in the cluster, or a file with -f")
 	case o.from != "" && o.since != 0:
 		return errors.New("--from and --since exclude each other")
@@ -121,6 +119,17 @@ func (o *replayOptions) check(name string) error {
 		return fmt.Errorf("--since is %s, and must not be negative", o.since)
 	}
 	return o.server.check()
+}
+
+// checkData finds what does not go with a recording.
+func (o *replayOptions) checkData(name string) error {
+	switch {
+	case o.server.address != "" || o.record != "":
+		return errors.New("--data excludes --prometheus and --record: it needs no server, and is a recording already")
+	case name != "" || o.canary+o.stable+o.from+o.to != "" || o.since != 0:
+		return errors.New("--data has its own revisions and times: it takes neither NAME nor --canary, --stable, --from, --to and --since")
+	}
+	return nil
 }
 
 func (o *replayOptions) run(ctx context.Context, name string) error {
