@@ -278,3 +278,21 @@ func TestAsksAsTheOperatorDoes(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestAStepThatWasNotMeasuredIsNotPassed holds that a verdict is that of the last step.
+func TestAStepThatWasNotMeasuredIsNotPassed(t *testing.T) {
+	r := open(t, "good")
+	r.Input.To = r.Input.Steps[1].Since.Add(30 * time.Second)
+	report, err := Run(t.Context(), r.Input, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.Steps[0].Passed == nil || report.Steps[1].Passed != nil || report.Verdict != v1alpha1.VerdictPending || report.Decision != nil {
+		t.Errorf("got %s at %+v: %s", report.Verdict, report.Decision, report.Message)
+	}
+	r.Input.To = r.Input.Steps[0].Since.Add(10 * time.Second)
+	r.Input.Steps = r.Input.Steps[:1]
+	if report, err = Run(t.Context(), r.Input, r); err != nil || report.Verdict != v1alpha1.VerdictPending || report.Message != "nothing was due to be measured" {
+		t.Errorf("got %+v, %v", report, err)
+	}
+}

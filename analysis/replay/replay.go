@@ -52,7 +52,7 @@ func Run(ctx context.Context, in *Input, p analysis.Provider) (*Report, error) {
 			break
 		}
 	}
-	r.report.conclude(r.run, r.measured, r.rules)
+	r.report.conclude(r.run, in.Steps[len(in.Steps)-1], r.measured, r.rules)
 	return r.report, nil
 }
 

@@ -179,7 +179,7 @@ func decisionAt(status *v1alpha1.AnalysisRunStatus, metric string, now time.Time
 }
 
 // conclude says what it all came to.
-func (r *Report) conclude(run *v1alpha1.AnalysisRun, measured int, rules []*ruler) {
+func (r *Report) conclude(run *v1alpha1.AnalysisRun, last v1alpha1.AnalysisStep, measured int, rules []*ruler) {
 	status := run.Status.DeepCopy()
 	for i := range status.Metrics {
 		if c := status.Metrics[i].Comparison; c != nil {
@@ -190,18 +190,17 @@ func (r *Report) conclude(run *v1alpha1.AnalysisRun, measured int, rules []*rule
 	for _, rule := range rules {
 		r.Rules = append(r.Rules, RuleReport{Metric: rule.metric, Rule: rule.String(), Aborts: rule.fired})
 	}
-	r.Verdict, r.Message = analysis.Worst(status.Verdict), status.Message
+	// What a release makes of its run.
+	r.Verdict, r.Aborts, _, r.Message = analysis.Decision(run, last)
 	if len(r.Timeline) == 0 {
 		r.Message = "nothing was due to be measured"
 		return
 	}
-	last := &r.Timeline[len(r.Timeline)-1]
-	last.Relevant = true
-	final, aborts := analysis.Final(run)
+	end := &r.Timeline[len(r.Timeline)-1]
+	end.Relevant = true
 	switch {
-	case aborts:
-		r.Aborts, r.Verdict = true, final
-		r.Decision = decisionAt(status, blamed(status, final), last.At)
+	case r.Aborts:
+		r.Decision = decisionAt(status, blamed(status, r.Verdict), end.At)
 	case r.Verdict == v1alpha1.VerdictSuccess:
 		r.Decision = r.Steps[len(r.Steps)-1].Passed
 	case r.Verdict == v1alpha1.VerdictInconclusive || r.Verdict == v1alpha1.VerdictError:

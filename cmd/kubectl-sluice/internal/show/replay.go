@@ -124,24 +124,38 @@ func timeline(screen draw.Screen, entries []entry, layout string) string {
 // outcome says what would have been decided.
 func outcome(r *replay.Report, layout string) string {
 	d := r.Decision
-	switch {
-	case r.Aborts:
+	if r.Aborts {
 		return fmt.Sprintf("would have aborted the release at %s, %s after the weight of step %s was in force%s: %s",
 			utc(d.At, layout), d.After, d.Step, counted(d), d.Message)
-	case r.Verdict == v1alpha1.VerdictSuccess:
-		var steps []string
-		for i := range r.Steps {
-			if p := r.Steps[i].Passed; p != nil {
-				steps = append(steps, fmt.Sprintf("step %s at %s%s", p.Step, utc(p.At, layout), counted(p)))
-			} else {
-				steps = append(steps, fmt.Sprintf("not step %s, which was left before", r.Steps[i].Name))
-			}
-		}
-		return "would have passed " + strings.Join(steps, ", ") + ", and aborted nothing: " + r.Message
-	case d != nil:
-		return fmt.Sprintf("would have held the release in step %s from %s on: %s", d.Step, utc(d.At, layout), r.Message)
 	}
-	return fmt.Sprintf("would have decided nothing until %s: %s", utc(r.To, layout), r.Message)
+	steps := passes(r, layout)
+	if r.Verdict == v1alpha1.VerdictSuccess {
+		return "would have passed " + steps + ", and aborted nothing: " + r.Message
+	}
+	if steps != "" {
+		steps = "passed " + steps + ", and "
+	}
+	if d != nil {
+		return fmt.Sprintf("would have %sheld the release in step %s from %s on: %s", steps, d.Step, utc(d.At, layout), r.Message)
+	}
+	return fmt.Sprintf("would have %sdecided nothing until %s: %s", steps, utc(r.To, layout), r.Message)
+}
+
+// passes says when steps would have been passed; nothing when none would.
+func passes(r *replay.Report, layout string) string {
+	var passed, left []string
+	for i := range r.Steps {
+		switch p := r.Steps[i].Passed; {
+		case p != nil:
+			passed = append(passed, fmt.Sprintf("step %s at %s%s", p.Step, utc(p.At, layout), counted(p)))
+		case i < len(r.Steps)-1:
+			left = append(left, fmt.Sprintf("not step %s before it was left", r.Steps[i].Name))
+		}
+	}
+	if len(passed) == 0 {
+		return ""
+	}
+	return strings.Join(append(passed, left...), ", ")
 }
 
 // counted says after how many requests something was decided.

@@ -60,8 +60,11 @@ func others() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "=== undecided\n%s", show.Replay(draw.Screen{}, report, false))
 	fmt.Fprintf(&b, "=== all\n%s", show.Replay(draw.Screen{}, report, true))
+	report.Steps = append(report.Steps, replay.StepReport{Name: "half", Since: from.Add(30 * time.Minute)})
+	report.Steps[0].Passed = &replay.Decision{At: from.Add(10 * time.Minute), Step: "first"}
+	fmt.Fprintf(&b, "=== passed once\n%s", show.Replay(draw.Screen{}, report, false))
 	report.Verdict, report.Notes = v1alpha1.VerdictInconclusive, nil
-	report.Decision = &replay.Decision{At: from.Add(20 * time.Minute), Step: "first", After: "20m"}
+	report.Decision = &replay.Decision{At: from.Add(20 * time.Minute), Step: "half", After: "20m"}
 	fmt.Fprintf(&b, "=== held\n%s", show.Replay(draw.Screen{Colour: true}, report, false))
 	return b.String()
 }
