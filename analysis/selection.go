@@ -162,9 +162,14 @@ var badStatuses = map[string]bool{"2": true, "4": true, "13": true, "14": true, 
 // requestsSelector selects Istio's counters of requests of both revisions.
 func requestsSelector(b *v1alpha1.BuiltinMetric, v Variables) string {
 	revisions := escape(regexp.QuoteMeta(v.Stable)) + "|" + escape(regexp.QuoteMeta(v.Canary))
-	return fmt.Sprintf(`istio_requests_total{reporter="%s",destination_workload_namespace="%s",`+
-		`destination_workload="%s",destination_canonical_revision=~"%s"}`,
-		reporterOf(b), escape(v.Namespace), escape(v.Rollout), revisions)
+	return strings.TrimSuffix(WorkloadSelector(b, v), "}") + fmt.Sprintf(`,destination_canonical_revision=~"%s"}`, revisions)
+}
+
+// WorkloadSelector selects Istio's counters of a Rollout's requests, of whatever
+// revision.
+func WorkloadSelector(b *v1alpha1.BuiltinMetric, v Variables) string {
+	return fmt.Sprintf(`istio_requests_total{reporter="%s",destination_workload_namespace="%s",destination_workload="%s"}`,
+		reporterOf(b), escape(v.Namespace), escape(v.Rollout))
 }
 
 func reporterOf(b *v1alpha1.BuiltinMetric) string {

@@ -54,6 +54,11 @@ var _ = Describe("Comparison", func() {
 		Expect(r.Status.Abort.Message).To(MatchRegexp(`^errors: canary .*\d+/\d+ .*; p = \S+ < 0\.01$`))
 		s.eventuallyWeight(ctx, 0)
 		rest(ctx, s)
+		// The same data say the same once more, no later than they did.
+		run, replayed := s.replayed(ctx)
+		Expect(run.Status.Verdict).To(Equal(v1alpha1.VerdictFailure))
+		Expect(replayed.Verdict).To(Equal(v1alpha1.VerdictFailure), replayed.Message)
+		Expect(replayed.Aborts).To(BeTrue())
 	}, SpecTimeout(3*time.Minute))
 
 	It("passes a canary that fails no more often, though both fail often", func(ctx SpecContext) {

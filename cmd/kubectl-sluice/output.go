@@ -84,6 +84,19 @@ func (o *output) object(out io.Writer, obj runtime.Object) error {
 	return nil
 }
 
+// changed reports a change of a Rollout's spec.
+func (o *output) changed(out io.Writer, r *v1alpha1.Rollout, word, dryRun string) error {
+	if o.machine() {
+		r.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Rollout"))
+		return o.object(out, r)
+	}
+	if dryRun == "server" {
+		word += " (server dry run)"
+	}
+	fmt.Fprintf(out, "rollout.sluice.dev/%s %s\n", r.Name, word)
+	return nil
+}
+
 // printable turns Rollouts into one object: one into itself, several into a list.
 func printable(list *v1alpha1.RolloutList, single bool) runtime.Object {
 	for i := range list.Items {

@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
-	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/cmd/kubectl-sluice/internal/cluster"
 )
 
@@ -64,17 +62,5 @@ func (o *pauseOptions) run(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	return o.report(r, word)
-}
-
-func (o *pauseOptions) report(r *v1alpha1.Rollout, word string) error {
-	if o.output.machine() {
-		r.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Rollout"))
-		return o.output.object(o.Out, r)
-	}
-	if o.dryRun == "server" {
-		word += " (server dry run)"
-	}
-	fmt.Fprintf(o.Out, "rollout.sluice.dev/%s %s\n", r.Name, word)
-	return nil
+	return o.output.changed(o.Out, r, word, o.dryRun)
 }

@@ -62,8 +62,8 @@ looking at: if the Rollout has moved on by then, they are refused and change not
 		verbs []*cobra.Command
 	}{
 		{"See:", []*cobra.Command{c.getCommand(), c.listCommand(), c.watchCommand(), c.statusCommand(), c.explainCommand(), c.historyCommand()}},
-		{"Act:", []*cobra.Command{c.promoteCommand(), c.abortCommand(), c.retryCommand(), c.rollbackCommand(), c.pauseCommand(), c.resumeCommand(), c.setCommand()}},
-		{"Besides:", []*cobra.Command{c.lintCommand(), c.versionCommand(), c.completionCommand(), c.referenceCommand()}},
+		{"Act:", []*cobra.Command{c.promoteCommand(), c.abortCommand(), c.retryCommand(), c.rollbackCommand(), c.pauseCommand(), c.resumeCommand(), c.setCommand(), c.restartCommand()}},
+		{"Besides:", []*cobra.Command{c.lintCommand(), c.replayCommand(), c.versionCommand(), c.completionCommand(), c.referenceCommand()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
 		for _, verb := range group.verbs {

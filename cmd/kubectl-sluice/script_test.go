@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -43,11 +44,14 @@ func TestScripts(t *testing.T) {
 			"release":      w.releaseCommand,
 			"await-action": w.awaitActionCommand,
 			"await-step":   w.awaitStepCommand,
+			"await-canary": w.awaitCanaryCommand,
 			"weight":       w.weightCommand,
 			"actions":      w.actionsCommand,
 			"grant":        w.grantCommand,
 			"policy":       w.policyCommand,
 			"exits":        exitsCommand,
+			"create":       w.createCommand,
+			"prometheus":   prometheusCommand,
 		},
 	})
 }
@@ -99,6 +103,16 @@ func (w *world) awaitStep(ctx context.Context, namespace, name, step string) err
 		at := o.(*v1alpha1.Rollout).Status.Step
 		return o.GetName() == name && at != nil && at.Name == step && at.InForceSince != nil
 	})
+}
+
+// awaitCanaryCommand waits until another revision than that of a file is the canary.
+func (w *world) awaitCanaryCommand(ts *testscript.TestScript, neg bool, args []string) {
+	arguments(ts, neg, args, 2, "await-canary NAME FILE")
+	before := strings.TrimSpace(ts.ReadFile(args[1]))
+	ts.Check(w.await(context.Background(), &v1alpha1.RolloutList{}, ts.Getenv("NAMESPACE"), "another canary", func(o client.Object) bool {
+		canary := o.(*v1alpha1.Rollout).Status.Canary
+		return o.GetName() == args[0] && canary != nil && canary.Revision != before
+	}))
 }
 
 // weightCommand holds what the VirtualService gives the canary.

@@ -83,7 +83,7 @@ func (o *setImageOptions) run(ctx context.Context, name string, args []string) e
 		return err
 	}
 	if len(operations) == 0 {
-		return o.report(r, "unchanged: it has these images already")
+		return o.output.changed(o.Out, r, "unchanged: it has these images already", o.dryRun)
 	}
 	if story.Releasing(r) && o.dryRun == "none" && !o.yes && o.interactive() {
 		fmt.Fprintf(o.ErrOut, "The release of revision %s, at step %s, is replaced.\n", r.Status.Canary.Revision, story.Position(r))
@@ -94,19 +94,7 @@ func (o *setImageOptions) run(ctx context.Context, name string, args []string) e
 	if r, err = at.Patch(ctx, name, operations, o.dryRun == "server"); err != nil {
 		return err
 	}
-	return o.report(r, "image updated")
-}
-
-func (o *setImageOptions) report(r *v1alpha1.Rollout, word string) error {
-	if o.output.machine() {
-		r.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Rollout"))
-		return o.output.object(o.Out, r)
-	}
-	if o.dryRun == "server" {
-		word += " (server dry run)"
-	}
-	fmt.Fprintf(o.Out, "rollout.sluice.dev/%s %s\n", r.Name, word)
-	return nil
+	return o.output.changed(o.Out, r, "image updated", o.dryRun)
 }
 
 // image is what a container is to run.

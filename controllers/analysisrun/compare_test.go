@@ -42,7 +42,7 @@ func compared(t *testing.T, p analysis.Provider, measurements, restartAfter int)
 	r.reconcile(ar)
 	for i := range measurements {
 		e := r.planned(ar)
-		r.clock.SetTime(e.due)
+		r.clock.SetTime(e.Due)
 		r.dispatch()
 		result, err := r.measurer.measure(t.Context(), e.task)
 		if err != nil {

@@ -96,7 +96,7 @@ func run(name string, metrics ...v1alpha1.Metric) *v1alpha1.AnalysisRun {
 	}
 }
 
-func answered(metric string, since time.Time, after time.Duration, sample analysis.Sample, err error) answer {
+func answered(metric string, since time.Time, after time.Duration, sample analysis.Sample, err error) analysis.Answer {
 	due := since.Add(after)
-	return answer{metric: metric, since: since, result: analysis.Result{Due: due, At: due, Query: "q", Sample: sample, Err: err}}
+	return analysis.Answer{Metric: metric, Since: since, Result: analysis.Result{Due: due, At: due, Query: "q", Sample: sample, Err: err}}
 }

@@ -3,9 +3,7 @@ package analysisrun
 import (
 	"container/heap"
 	"context"
-	"errors"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -13,18 +11,12 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/sluice-dev/sluice/analysis"
-	"github.com/sluice-dev/sluice/api/v1alpha1"
 )
 
 // task is one metric of one run that is to be measured at a time.
 type task struct {
-	metric    *v1alpha1.Metric
-	policy    *v1alpha1.ComparisonPolicy
-	from      time.Time // from when a comparison counts
+	analysis.Measurement
 	namespace string
-	variables analysis.Variables
-	since     time.Time
-	due       time.Time
 }
 
 // state of an entry.
@@ -125,18 +117,18 @@ func (m *Measurer) dispatch(ctx context.Context) (time.Time, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.clock.Now()
-	for len(m.waiting) > 0 && !m.waiting[0].due.After(now) {
+	for len(m.waiting) > 0 && !m.waiting[0].Due.After(now) {
 		m.enqueue(heap.Pop(&m.waiting).(*entry))
 	}
 	m.startQueued(ctx)
 	if len(m.waiting) == 0 {
 		return time.Time{}, false
 	}
-	return m.waiting[0].due, true
+	return m.waiting[0].Due, true
 }
 
 func (m *Measurer) enqueue(e *entry) {
-	key := keyOf(e.namespace, e.metric.Provider)
+	key := keyOf(e.namespace, e.Metric.Provider)
 	q := m.queues[key]
 	if q == nil {
 		q = &queue{limit: m.limits.perProvider}
@@ -180,7 +172,7 @@ func (m *Measurer) finish(ctx context.Context, e *entry, result analysis.Result,
 	defer m.mu.Unlock()
 	e.cancel()
 	m.running--
-	m.release(keyOf(e.namespace, e.metric.Provider), result)
+	m.release(keyOf(e.namespace, e.Metric.Provider), result)
 	if m.current(e) && ctx.Err() == nil {
 		m.settle(e, result, err)
 	}
@@ -191,7 +183,7 @@ func (m *Measurer) finish(ctx context.Context, e *entry, result analysis.Result,
 // has the run reconciled.
 func (m *Measurer) settle(e *entry, result analysis.Result, err error) {
 	if err != nil {
-		delete(m.runs[e.run].entries, e.metric.Name)
+		delete(m.runs[e.run].entries, e.Metric.Name)
 	} else {
 		e.state, e.result = stateAnswered, result
 	}
@@ -224,93 +216,23 @@ func (m *Measurer) prune(key providerKey) {
 // measure asks once. The error says that nothing was measured.
 func (m *Measurer) measure(ctx context.Context, t task) (analysis.Result, error) {
 	at := m.clock.Now()
-	r := analysis.Result{Due: t.due, At: at, Query: t.metric.Query}
-	if analysis.IsComparison(t.metric) {
-		return m.compare(ctx, t, r)
+	r, err := t.Measure(ctx, at, func(ctx context.Context) (analysis.Provider, time.Duration, error) {
+		return m.providers.Resolve(ctx, t.namespace, t.Metric.Provider)
+	})
+	if err != nil || r.Err != nil && analysis.ReasonOf(r.Err) == analysis.ReasonQuery {
+		return r, err // Nobody was asked.
 	}
-	q, err := analysis.BuildQuery(t.metric, t.variables, t.since, at)
-	switch {
-	case errors.Is(err, analysis.ErrTooEarly):
-		return r, err
-	case err != nil:
-		r.Err = &analysis.Error{Reason: analysis.ReasonQuery}
-		return r, nil
-	}
-	r.Query, r.At = q.Expr, q.At
-	p, timeout, err := m.providers.Resolve(ctx, t.namespace, t.metric.Provider)
-	if err != nil {
-		r.Err = err
-		observe(m.clock.Since(at).Seconds(), err)
-		return r, nil
-	}
-	q.Timeout = timeout
-	ctx, cancel := context.WithTimeout(ctx, timeout+time.Second)
-	defer cancel()
-	r.Sample, r.Err = p.Query(ctx, q)
 	observe(m.clock.Since(at).Seconds(), r.Err)
 	if analysis.IsUnauthorized(r.Err) {
-		m.providers.Distrust(t.namespace, t.metric.Provider)
+		m.providers.Distrust(t.namespace, t.Metric.Provider)
 	}
 	return r, nil
-}
-
-// compare reads the counters of both revisions. The error says that nothing was
-// measured.
-func (m *Measurer) compare(ctx context.Context, t task, r analysis.Result) (analysis.Result, error) {
-	started := r.At
-	s, err := analysis.BuildSelection(t.metric, t.policy, t.variables, t.from, started)
-	switch {
-	case errors.Is(err, analysis.ErrTooEarly):
-		return r, err
-	case err != nil:
-		r.Err = &analysis.Error{Reason: analysis.ReasonQuery}
-		return r, nil //nolint:nilerr // that it cannot be asked is what was measured
-	}
-	texts := make([]string, 0, len(s.Queries))
-	for _, q := range s.Queries {
-		texts = append(texts, q.Expr)
-	}
-	r.Query, r.At = strings.Join(texts, "\n"), s.To
-	answers, err := m.readRaw(ctx, t, s.Queries)
-	if err == nil {
-		r.Reading, err = s.Tally(answers)
-	}
-	r.Err = err
-	observe(m.clock.Since(started).Seconds(), err)
-	if analysis.IsUnauthorized(err) {
-		m.providers.Distrust(t.namespace, t.metric.Provider)
-	}
-	return r, nil
-}
-
-// readRaw asks for samples, one query after the other.
-func (m *Measurer) readRaw(ctx context.Context, t task, queries []analysis.Query) ([]analysis.Matrix, error) {
-	p, timeout, err := m.providers.Resolve(ctx, t.namespace, t.metric.Provider)
-	if err != nil {
-		return nil, err
-	}
-	reader, ok := p.(analysis.RawReader)
-	if !ok {
-		return nil, &analysis.Error{Reason: analysis.ReasonRawUnsupported}
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout+time.Second)
-	defer cancel()
-	answers := make([]analysis.Matrix, 0, len(queries))
-	for _, q := range queries {
-		q.Timeout = timeout
-		answer, err := reader.ReadRaw(ctx, q)
-		if err != nil {
-			return nil, err
-		}
-		answers = append(answers, answer)
-	}
-	return answers, nil
 }
 
 // current tells whether an entry still stands for its metric.
 func (m *Measurer) current(e *entry) bool {
 	r := m.runs[e.run]
-	return r != nil && r.entries[e.metric.Name] == e
+	return r != nil && r.entries[e.Metric.Name] == e
 }
 
 // plan says what is to be measured for a run, instead of whatever was planned
@@ -332,7 +254,7 @@ func (m *Measurer) plan(run types.NamespacedName, uid types.UID, tasks []task) {
 	}
 	wanted := map[string]bool{}
 	for _, t := range tasks {
-		wanted[t.metric.Name] = true
+		wanted[t.Metric.Name] = true
 		m.planTask(r, run, t)
 	}
 	for name, e := range r.entries {
@@ -348,10 +270,10 @@ func (m *Measurer) plan(run types.NamespacedName, uid types.UID, tasks []task) {
 }
 
 func (m *Measurer) planTask(r *runEntries, run types.NamespacedName, t task) {
-	old := r.entries[t.metric.Name]
-	if old != nil && old.since.Equal(t.since) {
-		if old.state == stateWaiting && !old.due.Equal(t.due) {
-			old.due = t.due
+	old := r.entries[t.Metric.Name]
+	if old != nil && old.Since.Equal(t.Since) {
+		if old.state == stateWaiting && !old.Due.Equal(t.Due) {
+			old.Due = t.Due
 			heap.Fix(&m.waiting, old.index)
 		}
 		return
@@ -360,7 +282,7 @@ func (m *Measurer) planTask(r *runEntries, run types.NamespacedName, t task) {
 		m.remove(old)
 	}
 	e := &entry{task: t, run: run}
-	r.entries[t.metric.Name] = e
+	r.entries[t.Metric.Name] = e
 	heap.Push(&m.waiting, e)
 }
 
@@ -370,7 +292,7 @@ func (m *Measurer) remove(e *entry) {
 	case stateWaiting:
 		heap.Remove(&m.waiting, e.index)
 	case stateQueued:
-		key := keyOf(e.namespace, e.metric.Provider)
+		key := keyOf(e.namespace, e.Metric.Provider)
 		q := m.queues[key]
 		q.entries = slices.DeleteFunc(q.entries, func(o *entry) bool { return o == e })
 		m.prune(key)
@@ -381,24 +303,24 @@ func (m *Measurer) remove(e *entry) {
 }
 
 // answers returns the answers for a run, which stay until they are acknowledged.
-func (m *Measurer) answers(run types.NamespacedName, uid types.UID) []answer {
+func (m *Measurer) answers(run types.NamespacedName, uid types.UID) []analysis.Answer {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.runs[run]
 	if r == nil || r.uid != uid {
 		return nil
 	}
-	var all []answer
+	var all []analysis.Answer
 	for name, e := range r.entries {
 		if e.state == stateAnswered {
-			all = append(all, answer{metric: name, since: e.since, result: e.result})
+			all = append(all, analysis.Answer{Metric: name, Since: e.Since, Result: e.result})
 		}
 	}
 	return all
 }
 
 // acknowledge drops answers that a written status holds, or that no status will.
-func (m *Measurer) acknowledge(run types.NamespacedName, answers []answer) {
+func (m *Measurer) acknowledge(run types.NamespacedName, answers []analysis.Answer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.runs[run]
@@ -406,8 +328,8 @@ func (m *Measurer) acknowledge(run types.NamespacedName, answers []answer) {
 		return
 	}
 	for _, a := range answers {
-		if e := r.entries[a.metric]; e != nil && e.state == stateAnswered && e.since.Equal(a.since) {
-			delete(r.entries, a.metric)
+		if e := r.entries[a.Metric]; e != nil && e.state == stateAnswered && e.Since.Equal(a.Since) {
+			delete(r.entries, a.Metric)
 		}
 	}
 }

@@ -78,11 +78,12 @@ func key(name string) types.NamespacedName {
 // ask plans a measurement of a metric for a run.
 func (b *bench) ask(name string, m v1alpha1.Metric, since, due time.Time) {
 	b.plan(key(name), types.UID(name), []task{{
-		metric: &m, namespace: namespace, variables: analysis.Variables{Canary: canaryRev}, since: since, due: due,
+		namespace:   namespace,
+		Measurement: analysis.Measurement{Metric: &m, Variables: analysis.Variables{Canary: canaryRev}, Since: since, Due: due},
 	}})
 }
 
-func (b *bench) got(name string) []answer { return b.answers(key(name), types.UID(name)) }
+func (b *bench) got(name string) []analysis.Answer { return b.answers(key(name), types.UID(name)) }
 
 func TestMeasuresWhenDueAndOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -99,7 +100,7 @@ func TestMeasuresWhenDueAndOnce(t *testing.T) {
 		pass(time.Millisecond)
 		synctest.Wait()
 		answers := b.got("a")
-		if len(answers) != 1 || answers[0].result.Sample.Series[0].Value != 0.25 || !answers[0].result.Due.Equal(start.Add(3*time.Second)) {
+		if len(answers) != 1 || answers[0].Result.Sample.Series[0].Value != 0.25 || !answers[0].Result.Due.Equal(start.Add(3*time.Second)) {
 			t.Fatalf("got %+v", answers)
 		}
 		q := b.servers["good"].Queries()[0]
@@ -228,7 +229,7 @@ func TestAnotherStepCancelsWhatIsOnItsWay(t *testing.T) {
 		b.ask("a", m, start.Add(time.Second), start.Add(time.Second))
 		synctest.Wait()
 		answers := b.got("a")
-		if len(answers) != 1 || !answers[0].since.Equal(start.Add(time.Second)) {
+		if len(answers) != 1 || !answers[0].Since.Equal(start.Add(time.Second)) {
 			t.Errorf("got %+v", answers)
 		}
 		if n := len(server.Queries()); n != 2 {
@@ -318,7 +319,7 @@ func TestWhatCannotBeAskedIsAnAnswerToo(t *testing.T) {
 			"query": analysis.ReasonQuery, "missing": analysis.ReasonProviderMissing, "default": analysis.ReasonProviderMissing,
 		} {
 			a := b.got(name)
-			if len(a) != 1 || analysis.ReasonOf(a[0].result.Err) != want {
+			if len(a) != 1 || analysis.ReasonOf(a[0].Result.Err) != want {
 				t.Errorf("%s: got %+v, want %s", name, a, want)
 			}
 		}

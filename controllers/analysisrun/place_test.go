@@ -137,7 +137,7 @@ func TestAdvanceEntersAStepWithItsFirstAnswer(t *testing.T) {
 	if s := advance(r, p, nil, t0); s.Step != nil || len(s.Conditions) != 0 {
 		t.Errorf("written before there is anything to say: %+v", s)
 	}
-	s := advance(r, p, []answer{answered("errors", t0, 0, analysis.Values(0.01), nil)}, t0)
+	s := advance(r, p, []analysis.Answer{answered("errors", t0, 0, analysis.Values(0.01), nil)}, t0)
 	if s.Step == nil || s.Step.Name != "first" || s.Metrics[0].Successful != 1 || s.Verdict != v1alpha1.VerdictPending {
 		t.Errorf("got %+v", s)
 	}
@@ -156,33 +156,33 @@ func TestAdvanceAnnouncesAStepWhoseFirstAnswerIsFarAway(t *testing.T) {
 
 func TestAdvanceKeepsALateFailure(t *testing.T) {
 	r := run("checkout", metric())
-	first := []answer{answered("errors", t0, 0, analysis.Values(0.01), nil)}
+	first := []analysis.Answer{answered("errors", t0, 0, analysis.Values(0.01), nil)}
 	r.Status = *advance(r, stepOf(rollout("checkout", t0)), first, t0)
 	next := t0.Add(time.Minute)
 	second := rollout("checkout", t0)
 	second.Status = inStep(1, next)
 
-	late := []answer{answered("errors", t0, 50*time.Second, analysis.Values(0.5), nil)}
+	late := []analysis.Answer{answered("errors", t0, 50*time.Second, analysis.Values(0.5), nil)}
 	if s := advance(r, stepOf(second), late, next); s.Verdict != v1alpha1.VerdictFailure || !completed(&v1alpha1.AnalysisRun{Status: *s}) {
 		t.Errorf("a failure of the step before is lost: %+v", s)
 	}
-	good := []answer{answered("errors", t0, 50*time.Second, analysis.Values(0.01), nil), answered("errors", t0.Add(time.Second), 0, analysis.Values(0.5), nil)}
+	good := []analysis.Answer{answered("errors", t0, 50*time.Second, analysis.Values(0.01), nil), answered("errors", t0.Add(time.Second), 0, analysis.Values(0.5), nil)}
 	s := advance(r, stepOf(second), good, next)
 	if s.Step.Name != "first" || s.Metrics[0].Successful != 2 || s.Metrics[0].Failed != 0 {
 		t.Errorf("an answer of no step counts: %+v", s)
 	}
-	s = advance(r, stepOf(second), []answer{answered("errors", next, 0, analysis.Values(0.01), nil)}, next)
+	s = advance(r, stepOf(second), []analysis.Answer{answered("errors", next, 0, analysis.Values(0.01), nil)}, next)
 	if s.Step.Name != "second" || s.Metrics[0].Successful != 1 || len(s.Metrics[0].Measurements) != 2 {
 		t.Errorf("counters of the step before stay: %+v", s)
 	}
 }
 
 func TestConclude(t *testing.T) {
-	good := []answer{answered("errors", t0, 0, analysis.Values(0.01), nil)}
-	done := []answer{good[0], answered("errors", t0, 10*time.Second, analysis.Values(0.01), nil)}
-	bad := []answer{answered("errors", t0, 0, analysis.Values(0.5), nil)}
+	good := []analysis.Answer{answered("errors", t0, 0, analysis.Values(0.01), nil)}
+	done := []analysis.Answer{good[0], answered("errors", t0, 10*time.Second, analysis.Values(0.01), nil)}
+	bad := []analysis.Answer{answered("errors", t0, 0, analysis.Values(0.5), nil)}
 	down := &analysis.Error{Reason: analysis.ReasonUnavailable}
-	broken := []answer{answered("errors", t0, 0, analysis.Sample{}, down), answered("errors", t0, 10*time.Second, analysis.Sample{}, down)}
+	broken := []analysis.Answer{answered("errors", t0, 0, analysis.Sample{}, down), answered("errors", t0, 10*time.Second, analysis.Sample{}, down)}
 	end := func(s v1alpha1.RolloutStatus) place {
 		r := rollout("checkout", t0)
 		r.Status = s
@@ -194,7 +194,7 @@ func TestConclude(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		onError v1alpha1.ErrorPolicy
-		answers []answer
+		answers []analysis.Answer
 		place   place
 		want    string // reason, or Measuring
 		verdict v1alpha1.Verdict
@@ -214,7 +214,7 @@ func TestConclude(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			r := run("checkout", metric(func(m *v1alpha1.Metric) { m.OnError = tc.onError }))
 			for _, a := range tc.answers {
-				r.Status = *advance(r, measuring, []answer{a}, t0)
+				r.Status = *advance(r, measuring, []analysis.Answer{a}, t0)
 			}
 			s := advance(r, tc.place, nil, t0)
 			c := s.Conditions[0]

@@ -144,37 +144,22 @@ func tasksOf(run *v1alpha1.AnalysisRun, p place, now time.Time) []task {
 	if p.step == nil {
 		return nil
 	}
-	status := run.Status.DeepCopy()
-	analysis.Enter(status, run.Spec.Metrics, *p.step)
-	since := p.step.Since.Time
-	tasks := make([]task, 0, len(run.Spec.Metrics))
-	for i := range run.Spec.Metrics {
-		m := &run.Spec.Metrics[i]
-		if analysis.IsComparison(m) && p.step.Name == v1alpha1.AfterPromotionStep {
-			continue // There is no revision beside it any more.
-		}
-		from, due := nextOf(&run.Spec, m, analysis.Evidence(status, m.Name), since, now)
-		tasks = append(tasks, task{
-			metric:    m,
-			policy:    &run.Spec.ComparisonPolicy,
-			from:      from,
-			namespace: run.Namespace,
-			variables: analysis.VariablesOf(run),
-			since:     since,
-			due:       due,
-		})
+	measurements := analysis.Measurements(run, p.step, now)
+	tasks := make([]task, 0, len(measurements))
+	for _, m := range measurements {
+		tasks = append(tasks, task{Measurement: m, namespace: run.Namespace})
 	}
 	return tasks
 }
 
 // count counts the measurements that a status has and the one before had not.
-func count(before, after *v1alpha1.AnalysisRunStatus, answers []answer) {
+func count(before, after *v1alpha1.AnalysisRunStatus, answers []analysis.Answer) {
 	for _, a := range answers {
-		s := analysis.Evidence(after, a.metric)
+		s := analysis.Evidence(after, a.Metric)
 		if s == nil || s.LastMeasuredAt == nil || len(s.Measurements) == 0 {
 			continue
 		}
-		if old := analysis.Evidence(before, a.metric); old == nil || !s.LastMeasuredAt.Equal(old.LastMeasuredAt) {
+		if old := analysis.Evidence(before, a.Metric); old == nil || !s.LastMeasuredAt.Equal(old.LastMeasuredAt) {
 			measurementsTotal.WithLabelValues(string(s.Measurements[len(s.Measurements)-1].Verdict)).Inc()
 		}
 	}

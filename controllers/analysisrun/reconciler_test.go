@@ -114,10 +114,10 @@ func (r *rig) dispatch() {
 func (r *rig) answer(o client.Object, value float64) {
 	r.t.Helper()
 	e := r.planned(o)
-	r.clock.SetTime(e.due)
+	r.clock.SetTime(e.Due)
 	r.dispatch()
 	e.state = stateAnswered
-	e.result = analysis.Result{Due: e.due, At: e.due, Query: "q", Sample: analysis.Values(value)}
+	e.result = analysis.Result{Due: e.Due, At: e.Due, Query: "q", Sample: analysis.Values(value)}
 }
 
 // settle reconciles a run when what was put off must be written.
@@ -213,8 +213,8 @@ func TestAStepIsMeasuredThatWasNotWrittenYet(t *testing.T) {
 	newest := inStep(0, t0)
 	r.rollouts.Publish(client.ObjectKeyFromObject(ro), ro.UID, &handover.Unwritten{Written: &ro.Status, Newest: &newest})
 	r.reconcile(ar)
-	if e := r.planned(ar); !e.since.Equal(t0) {
-		t.Errorf("measured since %s", e.since)
+	if e := r.planned(ar); !e.Since.Equal(t0) {
+		t.Errorf("measured since %s", e.Since)
 	}
 	newer := ro.DeepCopy()
 	if err := r.server.Get(t.Context(), client.ObjectKeyFromObject(ro), newer); err != nil {
@@ -247,14 +247,14 @@ func TestAStaleCacheCountsNothingTwice(t *testing.T) {
 	}
 	r.stale = before
 	r.reconcile(ar)
-	if e := r.planned(ar); r.writes != 1 || !e.due.Equal(t0.Add(10*time.Second)) {
-		t.Errorf("with a stale cache: %d writes, next due %s", r.writes, e.due)
+	if e := r.planned(ar); r.writes != 1 || !e.Due.Equal(t0.Add(10*time.Second)) {
+		t.Errorf("with a stale cache: %d writes, next due %s", r.writes, e.Due)
 	}
 	r.answer(ar, 0.01)
 	r.reconcile(ar)
 	r.settle(ar)
-	if e := r.planned(ar); r.writes != 2 || !e.due.Equal(t0.Add(20*time.Second)) {
-		t.Errorf("with a cache two writes behind: %d writes, next due %s", r.writes, e.due)
+	if e := r.planned(ar); r.writes != 2 || !e.Due.Equal(t0.Add(20*time.Second)) {
+		t.Errorf("with a cache two writes behind: %d writes, next due %s", r.writes, e.Due)
 	}
 	r.stale = nil
 	r.reconcile(ar)
@@ -297,15 +297,15 @@ func TestAGapIsOneMeasurement(t *testing.T) {
 	restarted := newRig(t, rollout("checkout", t0), r.get(ar))
 	restarted.clock.SetTime(t0.Add(time.Hour + 3*time.Second))
 	restarted.reconcile(ar)
-	if e := restarted.planned(ar); !e.due.Equal(t0.Add(time.Hour)) {
-		t.Errorf("due %s", e.due)
+	if e := restarted.planned(ar); !e.Due.Equal(t0.Add(time.Hour)) {
+		t.Errorf("due %s", e.Due)
 	}
 	restarted.dispatch()
 	e := restarted.planned(ar)
-	e.state, e.result = stateAnswered, analysis.Result{Due: e.due, At: restarted.clock.Now(), Sample: analysis.Values(0.01)}
+	e.state, e.result = stateAnswered, analysis.Result{Due: e.Due, At: restarted.clock.Now(), Sample: analysis.Values(0.01)}
 	restarted.reconcile(ar)
-	if e := restarted.planned(ar); !e.due.Equal(t0.Add(time.Hour + 10*time.Second)) {
-		t.Errorf("next due %s", e.due)
+	if e := restarted.planned(ar); !e.Due.Equal(t0.Add(time.Hour + 10*time.Second)) {
+		t.Errorf("next due %s", e.Due)
 	}
 	restarted.settle(ar)
 	if got := restarted.get(ar); got.Status.Metrics[0].Successful != 2 {
@@ -367,7 +367,7 @@ func TestACompletedRunIsForgotten(t *testing.T) {
 func TestRolloutsWakeTheirRunsOnlyWhenTheyStandElsewhere(t *testing.T) {
 	over := run("checkout", metric())
 	over.Name = "over"
-	over.Status = *advance(over, stepOf(rollout("checkout", t0)), []answer{answered("errors", t0, 0, analysis.Values(0.5), nil)}, t0)
+	over.Status = *advance(over, stepOf(rollout("checkout", t0)), []analysis.Answer{answered("errors", t0, 0, analysis.Values(0.5), nil)}, t0)
 	objects := []client.Object{run("checkout", metric()), run("other", metric()), over}
 	c := fakeclient.NewClientBuilder().WithScheme(scheme()).WithObjects(objects...).
 		WithIndex(&v1alpha1.AnalysisRun{}, activeIndex, activeRollout).Build()

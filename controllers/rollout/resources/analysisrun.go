@@ -5,6 +5,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/sluice-dev/sluice/analysis"
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 )
 
@@ -16,7 +17,6 @@ func AnalysisRunName(rollout, revision string, attempt int32) string {
 
 // MakeAnalysisRun builds the AnalysisRun of an attempt.
 func MakeAnalysisRun(rollout *v1alpha1.Rollout, stable, canary string, attempt int32) *v1alpha1.AnalysisRun {
-	asked := rollout.Spec.Analysis.DeepCopy()
 	return &v1alpha1.AnalysisRun{
 		ObjectMeta: metav1.ObjectMeta{
 			Name:            AnalysisRunName(rollout.Name, canary, attempt),
@@ -24,29 +24,11 @@ func MakeAnalysisRun(rollout *v1alpha1.Rollout, stable, canary string, attempt i
 			Labels:          map[string]string{v1alpha1.RolloutLabel: RolloutLabelValue(rollout.Name)},
 			OwnerReferences: []metav1.OwnerReference{OwnerReference(rollout)},
 		},
-		Spec: v1alpha1.AnalysisRunSpec{
-			Subject: v1alpha1.AnalysisSubject{
-				Rollout:        rollout.Name,
-				StableRevision: stable,
-				CanaryRevision: canary,
-				Attempt:        attempt,
-			},
-			Metrics:          asked.Metrics,
-			ComparisonPolicy: asked.ComparisonPolicy,
-			Steps:            weightedSteps(rollout),
-		},
+		Spec: analysis.SpecOf(rollout, v1alpha1.AnalysisSubject{
+			Rollout:        rollout.Name,
+			StableRevision: stable,
+			CanaryRevision: canary,
+			Attempt:        attempt,
+		}),
 	}
-}
-
-// weightedSteps counts the steps in which the canary has traffic; at least one.
-func weightedSteps(rollout *v1alpha1.Rollout) int32 {
-	n := int32(0)
-	if canary := rollout.Spec.Strategy.Canary; canary != nil {
-		for i := range canary.Steps {
-			if canary.Steps[i].Weight > 0 {
-				n++
-			}
-		}
-	}
-	return max(n, 1)
 }

@@ -117,3 +117,14 @@ func (f *Findings) template(r *v1alpha1.Rollout) {
 		f.Errors = append(f.Errors, "spec.selector does not match "+path+".metadata.labels: no pod would belong to the Rollout")
 	}
 }
+
+// Complete returns a copy of an object with the API server's defaults, as the operator
+// would see it, and what is wrong with it.
+func (s *Schemas) Complete(ctx context.Context, original *unstructured.Unstructured) (*unstructured.Unstructured, Findings) {
+	u := original.DeepCopy()
+	found := s.Object(ctx, original)
+	if len(found.Errors) == 0 {
+		s.kinds[u.GroupVersionKind()].schemaProblems(ctx, u)
+	}
+	return u, found
+}
