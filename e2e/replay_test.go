@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-dev/sluice/analysis/prometheus"
 	"github.com/sluice-dev/sluice/analysis/replay"
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/egress"
 )
 
 // replayed judges again, on what Prometheus has, what the operator judged: the one
@@ -24,7 +25,7 @@ func (s *service) replayed(ctx SpecContext) (*v1alpha1.AnalysisRun, *replay.Repo
 	Expect(run.Status.Step).NotTo(BeNil())
 	Expect(run.Status.Metrics).NotTo(BeEmpty())
 	Expect(run.Status.Metrics[0].LastMeasuredAt).NotTo(BeNil())
-	p, err := prometheus.New(analysis.Endpoint{Address: cluster.PrometheusURL()}, prometheus.Options{AllowLoopback: true})
+	p, err := prometheus.New(analysis.Endpoint{Address: cluster.PrometheusURL()}, prometheus.Options{Options: egress.Options{AllowLoopback: true}})
 	Expect(err).NotTo(HaveOccurred())
 	defer func() { Expect(p.Close()).To(Succeed()) }()
 	report, err := replay.Run(ctx, &replay.Input{

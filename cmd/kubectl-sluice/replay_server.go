@@ -11,8 +11,8 @@ import (
 
 	"github.com/sluice-dev/sluice/analysis"
 	"github.com/sluice-dev/sluice/analysis/prometheus"
-	"github.com/sluice-dev/sluice/internal/egress"
 	"github.com/sluice-dev/sluice/analysis/replay"
+	"github.com/sluice-dev/sluice/internal/egress"
 )
 
 // maxSecret is how large a file with a credential may be.
