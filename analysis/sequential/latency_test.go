@@ -97,8 +97,13 @@ func TestLatencyFindsSlowRequests(t *testing.T) {
 	if !l.Worse(0.01) || l.Leading() != 2 || l.Passes(0.05) {
 		t.Errorf("p %v at bound %d", l.P(), l.Leading())
 	}
-	if got, want := l.Seen("ms", 0.01), "canary 3.1x stable's over-100ms odds, 480/16,000 against 160/16,000; p = 1e-24 < 0.01"; got != want {
-		t.Error(got)
+	for got, want := range map[string]string{
+		l.Seen("request", " ms", 0.01, nil):    "canary 3.1x stable's odds of a request over 100 ms, 480/16,000 against 160/16,000; p = 1e-24 < 0.01",
+		l.Missing(0.01, 0.05, Traffic{10, 10}): "nothing: the canary is worse",
+	} {
+		if got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
 	}
 	restored := l
 	roundTrip(t, &restored)
