@@ -17,8 +17,8 @@ type Analysis struct {
 	ComparisonPolicy `json:",inline"`
 }
 
-// Metric is something to measure: exactly one of builtin and ratio, which compare
-// the canary with stable, and query, whose value must meet conditions.
+// Metric is something to measure: exactly one of builtin, ratio and histogram, which
+// compare the canary with stable, and query, whose value must meet conditions.
 //
 // A comparison counts the requests of both revisions in the same windows of time,
 // an interval long, and collects evidence over the whole release. The canary is
@@ -31,12 +31,12 @@ type Analysis struct {
 // of its own. A step is passed only when the metric was measured count times with
 // success since the step's weight was in force.
 //
-// +kubebuilder:validation:XValidation:rule="(has(self.query) ? 1 : 0) + (has(self.builtin) ? 1 : 0) + (has(self.ratio) ? 1 : 0) == 1",message="exactly one of query, builtin and ratio must be set"
+// +kubebuilder:validation:XValidation:rule="(has(self.query) ? 1 : 0) + (has(self.builtin) ? 1 : 0) + (has(self.ratio) ? 1 : 0) + (has(self.histogram) ? 1 : 0) == 1",message="exactly one of query, builtin, ratio and histogram must be set"
 // +kubebuilder:validation:XValidation:rule="!has(self.query) || has(self.successWhen) || has(self.failWhen)",message="at least one of successWhen and failWhen must be set"
 // +kubebuilder:validation:XValidation:rule="has(self.query) || !(has(self.successWhen) || has(self.failWhen))",message="successWhen and failWhen are for query"
 // +kubebuilder:validation:XValidation:rule="has(self.query) || (!has(self.count) || self.count == 1) && (!has(self.failureLimit) || self.failureLimit == 0)",message="count and failureLimit are for query"
 // +kubebuilder:validation:XValidation:rule="has(self.query) || (!has(self.series) || self.series == 'Error') && (!has(self.nonFinite) || self.nonFinite == 'NoData') && (!has(self.warnings) || self.warnings == 'Error')",message="series, nonFinite and warnings are for query"
-// +kubebuilder:validation:XValidation:rule="!has(self.query) || !has(self.compare)",message="compare is for builtin and ratio"
+// +kubebuilder:validation:XValidation:rule="!has(self.query) || !has(self.compare)",message="compare is for builtin, ratio and histogram"
 type Metric struct {
 	// name tells the metric apart in status and events.
 	// +required
@@ -69,7 +69,11 @@ type Metric struct {
 	// +optional
 	Ratio *RatioMetric `json:"ratio,omitempty"`
 
-	// compare says what is worse, for builtin and ratio.
+	// histogram compares how much is slow, or large, in a histogram of the user's own.
+	// +optional
+	Histogram *HistogramMetric `json:"histogram,omitempty"`
+
+	// compare says what is worse, for builtin, ratio and histogram.
 	// +optional
 	Compare *Compare `json:"compare,omitempty"`
 

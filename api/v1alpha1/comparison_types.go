@@ -6,7 +6,7 @@ import (
 
 // ComparisonPolicy says how sure one must be of what comparisons of the canary with
 // stable say, and what happens while they say nothing. It is for the metrics with
-// builtin or ratio alone: a metric with query has its own conditions.
+// builtin, ratio or histogram alone: a metric with query has its own conditions.
 type ComparisonPolicy struct {
 	// alpha is the probability with which a canary that is no worse than tolerated
 	// is aborted, in the whole release: over all its comparisons, all its steps and
@@ -76,11 +76,20 @@ const (
 )
 
 // BuiltinMetric is a metric that needs no PromQL.
+//
+// +kubebuilder:validation:XValidation:rule="self.kind == 'LatencyDistribution' || !has(self.quantiles) && !has(self.le)",message="quantiles and le are for LatencyDistribution"
+// +kubebuilder:validation:XValidation:rule="(has(self.quantiles) ? size(self.quantiles) : 0) + (has(self.le) ? size(self.le) : 0) <= 4",message="at most 4 bounds can be compared: quantiles and le together"
 type BuiltinMetric struct {
-	// kind of metric. ErrorRatio: the share of requests that failed, by Istio's
+	// kind of metric.
+	//
+	// ErrorRatio: the share of requests that failed, by Istio's
 	// istio_requests_total. A request failed with an HTTP status of 500 or more,
 	// with gRPC status 2, 4, 13, 14 or 15, or without an answer (code 0) unless the
 	// caller itself went away (flag DC).
+	//
+	// LatencyDistribution: the shares of requests that took longer than a few bounds,
+	// by Istio's istio_request_duration_milliseconds. See quantiles and le. Requests
+	// that failed count as any other.
 	// +required
 	Kind BuiltinKind `json:"kind"`
 	// reporter says whose count is taken; requests are never counted twice. Source
@@ -90,15 +99,60 @@ type BuiltinMetric struct {
 	// +optional
 	// +kubebuilder:default=Source
 	Reporter Reporter `json:"reporter,omitempty"`
+
+	BucketBounds `json:",inline"`
 }
+
+// BucketBounds say at which bounds of a histogram's buckets the two revisions are
+// compared: how much was more than the bound. Both revisions must have these bounds;
+// nothing between two of them is ever guessed.
+type BucketBounds struct {
+	// quantiles of stable's: for each, the lowest bound of a bucket that at least
+	// this part was not above, in the hour before the canary is first looked at. So
+	// nothing of what is judged has a say in it. The bounds stay for the whole
+	// release. Decimal numbers, 0.01 to 0.9999. Default 0.5, 0.9 and 0.99, unless le
+	// is set.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=4
+	Quantiles []Quantile `json:"quantiles,omitempty"`
+	// le are bounds of buckets, such as an objective, in the histogram's own unit:
+	// milliseconds for LatencyDistribution. Each must be one that the histogram has.
+	// Decimal numbers, 0 to 999999999.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=4
+	Le []BucketBound `json:"le,omitempty"`
+}
+
+// Quantile is a decimal number, 0.01 to 0.9999.
+//
+// +kubebuilder:validation:MaxLength=6
+// +kubebuilder:validation:Pattern=`^0\.[0-9]{1,4}$`
+// +kubebuilder:validation:XValidation:rule="double(self) >= 0.01 && double(self) <= 0.9999",message="a quantile must be between 0.01 and 0.9999"
+type Quantile string
+
+// BucketBound is the upper bound of a bucket, a decimal number.
+//
+// +kubebuilder:validation:MaxLength=16
+// +kubebuilder:validation:Pattern=`^[0-9]{1,9}(\.[0-9]{1,6})?$`
+type BucketBound string
 
 // BuiltinKind is a kind of metric that needs no PromQL.
 //
-// +kubebuilder:validation:Enum=ErrorRatio
+// +kubebuilder:validation:Enum=ErrorRatio;LatencyDistribution
 type BuiltinKind string
 
-// BuiltinErrorRatio is the share of requests that failed.
-const BuiltinErrorRatio BuiltinKind = "ErrorRatio"
+// Values of BuiltinKind.
+const (
+	// BuiltinErrorRatio is the share of requests that failed.
+	BuiltinErrorRatio BuiltinKind = "ErrorRatio"
+	// BuiltinLatencyDistribution is the shares of requests that took longer than a
+	// few bounds.
+	BuiltinLatencyDistribution BuiltinKind = "LatencyDistribution"
+)
 
 // Reporter says who counted requests.
 //
@@ -135,9 +189,26 @@ type RatioMetric struct {
 	Total string `json:"total"`
 }
 
+// HistogramMetric is a histogram of the user's own, of which more is worse.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.quantiles) ? size(self.quantiles) : 0) + (has(self.le) ? size(self.le) : 0) <= 4",message="at most 4 bounds can be compared: quantiles and le together"
+type HistogramMetric struct {
+	// buckets selects the series of the histogram's buckets, those with the label le,
+	// in PromQL, such as took_seconds_bucket{revision="{{revision}}"}, without a range,
+	// functions or operators. {{revision}} must be in it, and stands for the revision
+	// that is counted; {{namespace}} and {{rollout}} are filled in as in query. Native
+	// histograms have no such series, and cannot be compared.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	Buckets string `json:"buckets"`
+
+	BucketBounds `json:",inline"`
+}
+
 // Compare says what is worse. Both numbers are ratios of the canary's odds of a bad
 // request to stable's; as long as few requests are bad, that is how many times as
-// many of them are.
+// many of them are. Of a histogram a request is bad that was above the bound.
 //
 // +kubebuilder:validation:XValidation:rule="double(self.unacceptable) >= double(self.tolerance)",message="unacceptable must not be less than tolerance"
 type Compare struct {
@@ -199,6 +270,11 @@ type ComparisonEvidence struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
 	P string `json:"p,omitempty"`
+	// le is the bound that odds, interval, canary and stable speak of, of a histogram:
+	// the one with the most evidence against the canary.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Le string `json:"le,omitempty"`
 	// odds is how many times stable's odds of a bad request the canary has. Empty
 	// while there is nothing to tell it from.
 	// +optional
@@ -228,6 +304,12 @@ type ComparisonEvidence struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	DispersionMessage string `json:"dispersionMessage,omitempty"`
+	// bounds are what is known at each bound of a histogram, ascending.
+	// +optional
+	// +listType=map
+	// +listMapKey=le
+	// +kubebuilder:validation:MaxItems=4
+	Bounds []BoundEvidence `json:"bounds,omitempty"`
 	// missing says what it takes until there is a verdict.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
@@ -239,8 +321,34 @@ type ComparisonEvidence struct {
 	Through *metav1.MicroTime `json:"through,omitempty"`
 	// state is what a process that starts goes on with. It is for Sluice alone.
 	// +optional
-	// +kubebuilder:validation:MaxLength=16384
+	// +kubebuilder:validation:MaxLength=32768
 	State string `json:"state,omitempty"`
+}
+
+// BoundEvidence is what is known at one bound of a histogram, over all steps.
+type BoundEvidence struct {
+	// le is the bound; what was above it counts as bad.
+	// +required
+	// +kubebuilder:validation:MaxLength=32
+	Le string `json:"le"`
+	// e is the evidence now that more of the canary's is above the bound than
+	// tolerated. The metric's evidence is the mean of all bounds'.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	E string `json:"e,omitempty"`
+	// odds is how many times stable's odds to be above the bound the canary has. Empty
+	// while there is nothing to tell it from.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Odds string `json:"odds,omitempty"`
+	// canary is how many of the canary's requests were above the bound.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Canary int64 `json:"canary,omitempty"`
+	// stable is how many of stable's requests were.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Stable int64 `json:"stable,omitempty"`
 }
 
 // RequestCounts are requests and how many of them were bad.
