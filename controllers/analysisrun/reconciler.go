@@ -153,9 +153,10 @@ func tasksOf(run *v1alpha1.AnalysisRun, p place, now time.Time) []task {
 		if analysis.IsComparison(m) && p.step.Name == v1alpha1.AfterPromotionStep {
 			continue // There is no revision beside it any more.
 		}
-		from, due := nextOf(&run.Spec, m, analysis.Evidence(status, m.Name), since, now)
+		evidence := analysis.Evidence(status, m.Name)
+		from, due := nextOf(&run.Spec, m, evidence, since, now)
 		tasks = append(tasks, task{
-			metric:    m,
+			metric:    analysis.WithBounds(m, evidence),
 			policy:    &run.Spec.ComparisonPolicy,
 			from:      from,
 			namespace: run.Namespace,
