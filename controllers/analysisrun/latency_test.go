@@ -51,7 +51,7 @@ func (m *mesh) increase(q analysis.Query) analysis.Matrix {
 	}
 	for i, le := range m.le {
 		all.Series = append(all.Series, analysis.RawSeries{
-			Labels: map[string]string{"le": le}, Points: []analysis.Point{{At: q.At.UnixMilli(), Value: 40 * m.stable[i] * seconds}},
+			Labels: map[string]string{"le": le}, Points: []analysis.Point{{At: q.At.UnixMilli(), Value: 400 * m.stable[i] * seconds}},
 		})
 	}
 	return all
@@ -64,13 +64,13 @@ func (m *mesh) scraped(q analysis.Query) analysis.Matrix {
 		revision string
 		rate     float64
 		below    []float64
-	}{{stableRev, 40, m.stable}, {canaryRev, 10, m.canary}} {
+	}{{stableRev, 400, m.stable}, {canaryRev, 100, m.canary}} {
 		for i, le := range m.le {
 			if arm.below == nil || le == m.missing && arm.revision == canaryRev || !strings.Contains(q.Expr, `|`+strings.ReplaceAll(le, "+", `\\+`)) && !strings.Contains(q.Expr, `"`+le+`|`) {
 				continue
 			}
 			s := analysis.RawSeries{Labels: map[string]string{"instance": "10.0.0.1:15020", "destination_canonical_revision": arm.revision, "le": le}}
-			for at := q.At.Add(-5 * time.Minute).Truncate(15 * time.Second); !at.After(q.At); at = at.Add(15 * time.Second) {
+			for at := q.At.Add(-5 * time.Minute).Truncate(time.Second); !at.After(q.At); at = at.Add(time.Second) {
 				s.Points = append(s.Points, analysis.Point{At: at.UnixMilli(), Value: math.Floor(arm.rate * arm.below[i] * at.Sub(t0.Add(-time.Hour)).Seconds())})
 			}
 			all.Series = append(all.Series, s)
