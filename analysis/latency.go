@@ -20,7 +20,7 @@ const (
 	// are anything.
 	leastHistory = 50
 
-	messageCarefully = "taken as of a service of which little is known: the series do not tell stable's pods apart"
+	messageWindows = "learned from windows that follow each other: the series do not tell two of stable's pods apart"
 )
 
 // defaultQuantiles are of which bounds are chosen without anything said.
@@ -99,6 +99,8 @@ type latencyProof struct {
 	Intervals []sequential.OddsInterval `json:"i"`
 	// Pods says that stable's pods were told apart.
 	Pods bool `json:"p"`
+	// Last is stable's latest window while it waits for another to be compared with.
+	Last *sequential.Histogram `json:"w,omitempty"`
 }
 
 // newLatencyProof begins with the bounds that need not be chosen.
@@ -124,6 +126,7 @@ func (p *latencyProof) begin(spec *v1alpha1.AnalysisRunSpec, m *v1alpha1.Metric,
 		return err
 	}
 	p.Latency = l
+	p.Latency.DispersionLimit = sequential.UnknownDispersion()
 	for range bounds {
 		p.Intervals = append(p.Intervals, sequential.NewOddsInterval())
 	}
@@ -201,21 +204,37 @@ func (p *latencyProof) observe(t *Tally, seed uint64) error {
 		if err != nil {
 			return err
 		}
-		if err := p.Intervals[i].Observe(sequential.Window{Canary: canary, Stable: stable}, p.Latency.Dispersions[i].Bound()); err != nil {
+		if err := p.Intervals[i].Observe(sequential.Window{Canary: canary, Stable: stable}, p.Latency.Dispersion(i)); err != nil {
 			return err
 		}
 	}
 	if err := p.Latency.Observe(h.Canary, h.Stable); err != nil {
 		return err
 	}
-	return p.learn(h.Pods, seed)
+	if len(h.Pods) > 1 {
+		p.Pods = true
+		p.Latency.DispersionLimit = 0
+		return p.learn(h.Pods, seed)
+	}
+	return p.learnFromWindows(h.Stable)
+}
+
+// learnFromWindows compares two windows of stable's that follow each other, where there
+// are no two pods to compare.
+func (p *latencyProof) learnFromWindows(stable sequential.Histogram) error {
+	if p.Pods || stable.Total == 0 {
+		return nil
+	}
+	last := p.Last
+	if p.Last = &stable; last == nil {
+		return nil
+	}
+	p.Last = nil
+	return p.Latency.ObserveHalves(*last, stable)
 }
 
 // learn compares two random halves of stable's pods.
 func (p *latencyProof) learn(pods map[string]sequential.Histogram, seed uint64) error {
-	if p.Pods = p.Pods || pods != nil; len(pods) < 2 {
-		return nil
-	}
 	names := slices.Sorted(maps.Keys(pods))
 	var halves [2]sequential.Histogram
 	for i, first := range halvesOf(names, seed, p.Latency.Comparisons[0].Windows) {
@@ -281,7 +300,7 @@ func (p *latencyProof) show(e *v1alpha1.ComparisonEvidence) {
 	}
 	l, leading := &p.Latency, p.Latency.Leading()
 	e.P, e.Le = decimal(l.P()), bucketText(l.Bounds[leading])
-	e.Dispersion, e.DispersionMessage = decimal(l.Dispersions[leading].Bound()), messageCarefully
+	e.Dispersion, e.DispersionMessage = decimal(l.Dispersion(leading)), messageWindows
 	if p.Pods {
 		e.DispersionMessage = messagePods
 	}

@@ -3,6 +3,7 @@ package analysis
 import (
 	"math"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -277,5 +278,62 @@ func TestValidateHistograms(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tc.says)
 			}
 		})
+	}
+}
+
+// TestLatencyLearnsOfBurstsWithoutPods holds that caution wears off, and that a shared
+// slow-down does not blind for what comes after it.
+func TestLatencyLearnsOfBurstsWithoutPods(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	l := newLatencyRun(latencySpec(latencyMetric(at("100", "250"))))
+	dispersion := func(windows int, factor, canary float64) float64 {
+		for range windows {
+			l.fold(window(slowed(random, int(canary*100), factor), slowed(random, 1000, factor)), nil)
+		}
+		v, err := strconv.ParseFloat(l.metric().Comparison.Dispersion, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	if d := dispersion(1, 1, 0); d != 4 {
+		t.Errorf("at first %v", d)
+	}
+	if d := dispersion(12, 1, 0); d < 1 || d > 3 {
+		t.Errorf("after some windows %v", d)
+	}
+	if d := dispersion(1, 4, 0); d != 4 {
+		t.Errorf("after a slow-down %v", d)
+	}
+	for range 30 {
+		if l.fold(window(slowed(random, 200, 1.8), slowed(random, 1000, 1)), nil).Verdict == v1alpha1.VerdictFailure {
+			return
+		}
+	}
+	t.Errorf("a slower canary was not found after a slow-down: %s", l.metric().Message)
+}
+
+func TestLatencyLearnsOfBurstsFromPods(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	l := newLatencyRun(latencySpec(latencyMetric(at("100", "250"))))
+	for range 24 {
+		// Each pod has slow windows of its own.
+		reading := window(slowed(random, 0, 1), slowed(random, 0, 1))
+		h := reading.Tallies[0].Histograms
+		h.Pods = map[string]sequential.Histogram{}
+		for _, pod := range []string{"a", "b", "c", "d"} {
+			factor := 1.0
+			if random.IntN(3) == 0 {
+				factor = 3
+			}
+			h.Pods[pod] = slowed(random, 250, factor)
+			h.Stable, _ = h.Stable.Plus(h.Pods[pod])
+		}
+		reading.Tallies[0].Stable.Total = h.Stable.Total
+		l.fold(reading, nil)
+	}
+	c := l.metric().Comparison
+	if d, err := strconv.ParseFloat(c.Dispersion, 64); err != nil || d < 5 || c.DispersionMessage != messagePods {
+		t.Errorf("%s: %s", c.Dispersion, c.DispersionMessage)
 	}
 }

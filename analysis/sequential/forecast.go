@@ -87,7 +87,7 @@ func (c *Comparison) ForecastPass(beta, dispersion float64, t Traffic) Forecast 
 func (l *Latency) forecastRollBack(alpha float64, t Traffic) Forecast {
 	first := Forecast{}
 	for i := range l.Comparisons {
-		f := l.Comparisons[i].ForecastRollBack(alpha/float64(len(l.Comparisons)), l.Dispersions[i].Bound(), t)
+		f := l.Comparisons[i].ForecastRollBack(alpha/float64(len(l.Comparisons)), l.Dispersion(i), t)
 		if f.Known && (!first.Known || f.Requests < first.Requests) {
 			first = f
 		}
@@ -99,7 +99,7 @@ func (l *Latency) forecastRollBack(alpha float64, t Traffic) Forecast {
 func (l *Latency) forecastPass(beta float64, t Traffic) Forecast {
 	last := Forecast{Known: true}
 	for i := range l.Comparisons {
-		f := l.Comparisons[i].ForecastPass(beta, l.Dispersions[i].Bound(), t)
+		f := l.Comparisons[i].ForecastPass(beta, l.Dispersion(i), t)
 		if !f.Known {
 			return Forecast{}
 		}

@@ -19,7 +19,10 @@ type Latency struct {
 	Bounds      []float64    `json:"bounds"`
 	Comparisons []Comparison `json:"comparisons"`
 	Dispersions []Dispersion `json:"dispersions"`
-	MaxLogE     float64      `json:"maxLogE"`
+	// DispersionLimit bounds what was learned of bursts; 0 is no bound. See
+	// UnknownDispersion.
+	DispersionLimit float64 `json:"dispersionLimit,omitempty"`
+	MaxLogE         float64 `json:"maxLogE"`
 }
 
 // NewLatency starts with no evidence, for a release of so many steps.
@@ -57,7 +60,7 @@ func (l *Latency) Check() error {
 			return err
 		}
 	}
-	return checkFinite(append([]float64{l.MaxLogE}, l.Bounds...)...)
+	return checkFinite(append([]float64{l.MaxLogE, l.DispersionLimit}, l.Bounds...)...)
 }
 
 // Restart collects evidence anew beside what there is, as Comparison.Restart does.
@@ -75,12 +78,21 @@ func (l *Latency) Observe(canary, stable Histogram) error {
 		return err
 	}
 	for i, w := range windows {
-		if err := l.Comparisons[i].Observe(w, l.Dispersions[i].Bound()); err != nil {
+		if err := l.Comparisons[i].Observe(w, l.Dispersion(i)); err != nil {
 			return err
 		}
 	}
 	l.MaxLogE = max(l.MaxLogE, l.LogE())
 	return nil
+}
+
+// Dispersion is what the next window is judged with at a bound.
+func (l *Latency) Dispersion(bound int) float64 {
+	d := l.Dispersions[bound].Bound()
+	if l.DispersionLimit > 0 {
+		d = min(d, l.DispersionLimit)
+	}
+	return d
 }
 
 // ObserveHalves adds a window of two halves of stable's pods, as Dispersion.Observe
