@@ -45,6 +45,9 @@ func NextComparison(m *v1alpha1.Metric, p *v1alpha1.ComparisonPolicy, s *v1alpha
 	due = nextTick(from, gridOf(m)).Add(lagOf(p))
 	if choosesBounds(m) && !boundsChosen(s) {
 		due = ceilMilli(since) // They are of the time before.
+		if from.After(countFrom(m, p, nil, since)) {
+			due = from.Add(lagOf(p)) // Until here there was nothing to choose from.
+		}
 	}
 	if last := s.LastMeasuredAt; last != nil {
 		if again := last.Add(gridOf(m)); again.After(due) {

@@ -99,6 +99,24 @@ func TestBoundsAreChosenFromBefore(t *testing.T) {
 	}
 }
 
+// TestBoundsAreLookedForWithoutHaste holds after the operator was away for long.
+func TestBoundsAreLookedForWithoutHaste(t *testing.T) {
+	l := newLatencyRun(latencySpec(latencyMetric(nil)))
+	m, p, s := &l.spec.Metrics[0], &l.spec.ComparisonPolicy, l.metric()
+	now := comparedFrom.Add(2 * time.Hour)
+	for range 3 {
+		from, due := NextComparison(m, p, s, comparedFrom)
+		if due.After(now) {
+			break
+		}
+		at := now.Add(-lagOf(p))
+		*s = FoldComparison(l.spec, m, *s, comparedFrom, Result{Due: due, At: at, Reading: &Reading{From: from, To: at, Before: &sequential.Histogram{}}})
+	}
+	if _, due := NextComparison(m, p, s, comparedFrom); !due.After(now) || s.WithoutData > 2 {
+		t.Errorf("looked %d times, and is due at %v", s.WithoutData, due)
+	}
+}
+
 func TestBoundsThatCannotBeChosen(t *testing.T) {
 	for name, tc := range map[string]struct {
 		edit   func(*v1alpha1.BucketBounds)
