@@ -83,8 +83,7 @@ func (s *Selection) tallyHistory(answer Matrix) (*Reading, error) {
 	if len(answer.Series) == 0 {
 		return r, nil
 	}
-	type bucket struct{ le, n float64 }
-	var buckets []bucket
+	buckets := map[float64]float64{}
 	for _, series := range answer.Series {
 		le, err := strconv.ParseFloat(series.Labels[labelBucket], 64)
 		if err != nil || len(series.Points) == 0 {
@@ -97,19 +96,13 @@ func (s *Selection) tallyHistory(answer Matrix) (*Reading, error) {
 		case n < 0 || n > maxCounter:
 			return nil, &Error{Reason: ReasonMalformed}
 		}
-		buckets = append(buckets, bucket{le, n})
+		buckets[le] += n // Exporters, and versions of Prometheus, write the same bound in several ways.
 	}
-	slices.SortFunc(buckets, func(a, b bucket) int {
-		if a.le < b.le {
-			return -1
-		}
-		return 1
-	})
-	les, below, last := []float64{}, []int64{}, int64(0)
-	for _, b := range buckets {
+	les, below, last := slices.Sorted(maps.Keys(buckets)), []int64{}, int64(0)
+	for _, le := range les {
 		// Each was extrapolated by itself: one may be a little less than the one below.
-		last = max(last, int64(math.Round(b.n)))
-		les, below = append(les, b.le), append(below, last)
+		last = max(last, int64(math.Round(buckets[le])))
+		below = append(below, last)
 	}
 	h, err := sequential.NewHistogram(les, below)
 	if err != nil {

@@ -173,6 +173,7 @@ func TestTallyHistory(t *testing.T) {
 		"nothing":                  {nil, sequential.Histogram{}, ""},
 		"the latest of two points": {[]RawSeries{bucket("+Inf", 1, 9.6), bucket("50.0", 1, 4.4)}, sequential.Histogram{Bounds: []float64{50}, Below: []int64{4}, Total: 10}, ""},
 		"extrapolated a bit less":  {[]RawSeries{bucket("+Inf", 9), bucket("50", 4.6), bucket("100", 4.4)}, sequential.Histogram{Bounds: []float64{50, 100}, Below: []int64{5, 5}, Total: 9}, ""},
+		"written in two ways":      {[]RawSeries{bucket("+Inf", 9), bucket("50.0", 3), bucket("50", 5)}, sequential.Histogram{Bounds: []float64{50}, Below: []int64{8}, Total: 9}, ""},
 		"no label":                 {[]RawSeries{bucket("", 1)}, sequential.Histogram{}, ReasonNotHistogram},
 		"no bucket without bound":  {[]RawSeries{bucket("5", 1)}, sequential.Histogram{}, ReasonNotHistogram},
 		"NaN":                      {[]RawSeries{bucket("+Inf", math.NaN())}, sequential.Histogram{}, ReasonNonFinite},

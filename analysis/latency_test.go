@@ -355,3 +355,21 @@ func TestLatencyLearnsOfBurstsFromPods(t *testing.T) {
 		t.Errorf("%s: %s", c.Dispersion, c.DispersionMessage)
 	}
 }
+
+func TestStateOfAnotherKindIsRefused(t *testing.T) {
+	spec := comparedSpec()
+	status := judged(t, spec, 1, sequential.Counts{Total: 3}, sequential.Counts{Total: 30})
+	if _, err := stateOf(spec, &spec.Metrics[0], &status.Metrics[0]); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []*v1alpha1.Metric{latencyMetric(nil), latencyMetric(at("100"))} {
+		if _, err := stateOf(spec, m, &status.Metrics[0]); err == nil {
+			t.Errorf("%+v goes on with the state of a ratio", m.Builtin)
+		}
+	}
+	damaged := status.Metrics[0].DeepCopy()
+	damaged.Comparison.State = strings.Replace(damaged.Comparison.State, `"v":1`, `"v":2`, 1)
+	if _, err := stateOf(spec, &spec.Metrics[0], damaged); err == nil {
+		t.Error("goes on with a state of another version")
+	}
+}

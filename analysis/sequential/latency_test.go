@@ -112,6 +112,71 @@ func TestLatencyFindsSlowRequests(t *testing.T) {
 	}
 }
 
+func TestLatencySaysWhatIsMissing(t *testing.T) {
+	l, err := NewLatency([]float64{25, 100}, DefaultTolerances(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.DispersionLimit = 1
+	if got := l.Missing(0.01, 0.05, Traffic{}); got != "needs traffic to the canary" {
+		t.Error(got)
+	}
+	stable := newHistogram(t, someBounds, []int64{200, 500, 900, 990, 1000})
+	slower := newHistogram(t, someBounds, []int64{20, 49, 90, 96, 100})
+	for i, want := range []string{
+		"needs about 1.4k more canary requests at this weight to pass: 2 min",
+		"needs about 890 more canary requests at this weight to roll back: 89 s",
+	} {
+		canary := []Histogram{newHistogram(t, someBounds, []int64{20, 50, 90, 99, 100}), slower}[i]
+		for range 3 {
+			if err := l.Observe(canary, stable); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := l.Missing(0.01, 0.05, Traffic{10, 100}); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	// The bound that takes longest is the one to wait for, and an alpha that is shared
+	// takes longer.
+	if all, one := l.forecastRollBack(0.01, Traffic{10, 100}), l.Comparisons[1].ForecastRollBack(0.01, 1, Traffic{10, 100}); all.Requests <= one.Requests {
+		t.Errorf("%v for a part of alpha, %v for all of it", all, one)
+	}
+}
+
+func TestLatencyDispersionHasALimit(t *testing.T) {
+	l, err := NewLatency([]float64{25}, DefaultTolerances(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := l.Dispersion(0); d != UnknownDispersion() {
+		t.Errorf("nothing known: %v", d)
+	}
+	slow, fast := newHistogram(t, someBounds, []int64{1, 100, 900, 990, 1000}), newHistogram(t, someBounds, []int64{200, 900, 950, 990, 1000})
+	for range 5 {
+		if err := l.ObserveHalves(slow, fast); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d := l.Dispersion(0); d < 100 {
+		t.Errorf("without a limit: %v", d)
+	}
+	if l.DispersionLimit = 4; l.Dispersion(0) != 4 {
+		t.Errorf("with a limit: %v", l.Dispersion(0))
+	}
+}
+
+func TestHistogramsAddUp(t *testing.T) {
+	a, b := newHistogram(t, someBounds, []int64{1, 2, 3, 4, 5}), newHistogram(t, someBounds, []int64{0, 1, 1, 1, 7})
+	sum, err := a.Plus(b)
+	if err != nil || !slices.Equal(sum.Below, []int64{1, 3, 4, 5}) || sum.Total != 12 || a.Total != 5 {
+		t.Errorf("%+v, %v", sum, err)
+	}
+	if _, err := a.Plus(newHistogram(t, []float64{1, math.Inf(1)}, []int64{1, 2})); !errors.Is(err, ErrBounds) {
+		t.Error(err)
+	}
+}
+
 func TestLatencyRefusesOtherBounds(t *testing.T) {
 	l, err := NewLatency([]float64{25}, DefaultTolerances(), 1)
 	if err != nil {
