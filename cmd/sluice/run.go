@@ -219,6 +219,9 @@ func withoutTemplate(obj any) (any, error) {
 }
 
 func (o *options) addControllers(ctx context.Context, mgr ctrl.Manager, config *rest.Config, api *contact) error {
+	if o.defaultAnalysis && o.prometheusAddress == "" {
+		return errors.New("--default-analysis needs --prometheus-address: there is nothing to ask")
+	}
 	apiServer, err := apiServerAddresses(ctx, config)
 	if err != nil {
 		return err
@@ -245,6 +248,8 @@ func (o *options) addControllers(ctx context.Context, mgr ctrl.Manager, config *
 		Alerts:      watch,
 		Breaker:     breaker,
 		Concurrency: o.concurrency,
+
+		DefaultAnalysis: o.defaultAnalysis,
 	}); err != nil {
 		return fmt.Errorf("adding the rollout controller: %w", err)
 	}
