@@ -317,7 +317,7 @@ func TestLatencyLearnsOfBurstsWithoutPods(t *testing.T) {
 	if d := dispersion(1, 1, 0); d != 4 {
 		t.Errorf("at first %v", d)
 	}
-	if d := dispersion(12, 1, 0); d < 1 || d > 3 {
+	if d := dispersion(40, 1, 0); d < 1 || d > 3 {
 		t.Errorf("after some windows %v", d)
 	}
 	if d := dispersion(1, 4, 0); d != 4 {

@@ -164,11 +164,11 @@ func (l *latencyRun) release() (rolledBack int, passed bool, err error) {
 		}
 	}
 	for i := range scrapes {
-		weight, median := weights[i/perStep], medianLatency*at(l.scenario.shared, minuteOf(i))
-		both := lognormal(median, latencySigma)
+		weight, factor := weights[i/perStep], at(l.scenario.shared, minuteOf(i))
+		both := lognormal(factor*medianLatency, latencySigma)
 		ours := both
 		if l.scenario.canary != nil {
-			ours = l.scenario.canary
+			ours = func(bound float64) float64 { return l.scenario.canary(bound / factor) }
 		}
 		canary := l.histogram(2*half*weight, ours)
 		one, other := l.histogram(half*(1-weight), both), l.histogram(half*(1-weight), both)

@@ -98,7 +98,7 @@ func TestLatencyFindsSlowRequests(t *testing.T) {
 		t.Errorf("p %v at bound %d", l.P(), l.Leading())
 	}
 	for got, want := range map[string]string{
-		l.Seen("request", " ms", 0.01, nil):    "canary 3.1x stable's odds of a request over 100 ms, 480/16,000 against 160/16,000; p = 1e-24 < 0.01",
+		l.Seen("request", " ms", 0.01, nil):    "canary 3.1x stable's odds of a request over 100 ms, 480/16,000 against 160/16,000; p = 9e-19 < 0.01",
 		l.Missing(0.01, 0.05, Traffic{10, 10}): "nothing: the canary is worse",
 	} {
 		if got != want {
@@ -163,6 +163,38 @@ func TestLatencyDispersionHasALimit(t *testing.T) {
 	}
 	if l.DispersionLimit = 4; l.Dispersion(0) != 4 {
 		t.Errorf("with a limit: %v", l.Dispersion(0))
+	}
+}
+
+// TestFewWindowsAreTrustedLittle holds that the caution of the first windows wears off,
+// and is never more than that of knowing nothing.
+func TestFewWindowsAreTrustedLittle(t *testing.T) {
+	for n, want := range map[int64]float64{0: 1, 5: 3.1, 10: 2.06, 20: 1.61, 50: 1.33, 5760: 1.02} {
+		if got := fewWindows(n); math.Abs(got-want) > 0.02*want {
+			t.Errorf("%d windows: %v, want %v", n, got, want)
+		}
+	}
+	for n := range int64(1000) {
+		if n > 0 && fewWindows(n+1) > fewWindows(n) {
+			t.Errorf("%d windows are trusted less than %d", n+1, n)
+		}
+	}
+	l, err := NewLatency([]float64{25}, DefaultTolerances(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alike := newHistogram(t, someBounds, []int64{1, 500, 900, 990, 1000})
+	for n := range 200 {
+		d := l.Dispersion(0)
+		if n < 3 && d != UnknownDispersion() || d < 1 || d > UnknownDispersion() {
+			t.Errorf("after %d windows without any burst: %v", n, d)
+		}
+		if err := l.ObserveHalves(alike, alike); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d := l.Dispersion(0); d > 1.2 {
+		t.Errorf("after many: %v", d)
 	}
 }
 
