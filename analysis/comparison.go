@@ -1,134 +1,12 @@
 package analysis
 
 import (
-	"encoding/json"
 	"fmt"
 	"hash/fnv"
-	"maps"
-	"slices"
 	"time"
 
-	"github.com/sluice-dev/sluice/analysis/sequential"
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 )
-
-// stateVersion is the layout of comparisonState.
-const stateVersion = 1
-
-// comparisonState is what a comparison goes on with after a restart. Numbers survive
-// being written as JSON to the last bit.
-type comparisonState struct {
-	Version    int                     `json:"v"`
-	Comparison sequential.Comparison   `json:"c"`
-	Interval   sequential.OddsInterval `json:"i"`
-	// Dispersion is nil until stable's pods were told apart.
-	Dispersion *sequential.Dispersion `json:"d,omitempty"`
-	// Step is since when the weight of the step was in force to which InStep belongs,
-	// in microseconds.
-	Step   int64 `json:"s"`
-	InStep int64 `json:"n"`
-	// Through is up to when requests were counted, in milliseconds.
-	Through int64 `json:"t"`
-	// Canary and Stable are requests a second in the latest windows.
-	Canary float64 `json:"rc"`
-	Stable float64 `json:"rs"`
-}
-
-// stateOf reads the state of a comparison, or begins one.
-func stateOf(spec *v1alpha1.AnalysisRunSpec, m *v1alpha1.Metric, s *v1alpha1.MetricStatus) (*comparisonState, error) {
-	if s.Comparison == nil || s.Comparison.State == "" {
-		t, err := tolerancesOf(m)
-		if err != nil {
-			return nil, err
-		}
-		c, err := sequential.NewComparison(t, int(spec.Steps))
-		return &comparisonState{Version: stateVersion, Comparison: c, Interval: sequential.NewOddsInterval()}, err
-	}
-	state := &comparisonState{}
-	if err := json.Unmarshal([]byte(s.Comparison.State), state); err != nil {
-		return nil, fmt.Errorf("read state: %w", err)
-	}
-	if state.Version != stateVersion {
-		return nil, fmt.Errorf("state of version %d, want %d", state.Version, stateVersion)
-	}
-	if err := state.Comparison.Check(); err != nil {
-		return nil, err
-	}
-	if err := state.Interval.Check(); err != nil {
-		return nil, err
-	}
-	if state.Dispersion != nil {
-		if err := state.Dispersion.Check(); err != nil {
-			return nil, err
-		}
-	}
-	return state, nil
-}
-
-// enter begins to count for a step. Evidence against the canary is collected anew
-// beside what there is.
-func (c *comparisonState) enter(since time.Time) {
-	if step := since.UnixMicro(); c.Step != step {
-		c.Comparison.Restart()
-		c.Step, c.InStep = step, 0
-	}
-}
-
-// observe takes the windows of a reading. With an error, the state is not to be used
-// any more.
-func (c *comparisonState) observe(r *Reading, seed uint64) error {
-	var sum sequential.Window
-	for _, t := range r.Tallies {
-		// The dispersion must not know the window that it judges.
-		dispersion := c.dispersion(t.Pods != nil)
-		if err := c.Comparison.Observe(t.Window, dispersion); err != nil {
-			return err
-		}
-		if err := c.Interval.Observe(t.Window, dispersion); err != nil {
-			return err
-		}
-		if err := c.learn(t.Pods, seed); err != nil {
-			return err
-		}
-		sum.Canary, sum.Stable = sum.Canary.Plus(t.Canary), sum.Stable.Plus(t.Stable)
-	}
-	c.InStep += sum.Canary.Total
-	c.Through = r.To.UnixMilli()
-	if seconds := r.To.Sub(r.From).Seconds(); seconds > 0 {
-		c.Canary, c.Stable = float64(sum.Canary.Total)/seconds, float64(sum.Stable.Total)/seconds
-	}
-	return nil
-}
-
-// dispersion is what is known of bursts before a window. Where pods cannot be told
-// apart nothing can be learned of them.
-func (c *comparisonState) dispersion(pods bool) float64 {
-	if !pods {
-		return 1
-	}
-	if c.Dispersion == nil {
-		d := sequential.NewDispersion()
-		c.Dispersion = &d
-	}
-	return c.Dispersion.Bound()
-}
-
-// learn compares two random halves of stable's pods.
-func (c *comparisonState) learn(pods map[string]sequential.Counts, seed uint64) error {
-	if len(pods) < 2 {
-		return nil
-	}
-	names := slices.Sorted(maps.Keys(pods))
-	var halves [2]sequential.Counts
-	for i, first := range sequential.Halves(names, seed, uint64(c.Comparison.Windows)) {
-		half := 0
-		if first {
-			half = 1
-		}
-		halves[half] = halves[half].Plus(pods[names[i]])
-	}
-	return c.Dispersion.Observe(halves[0], halves[1])
-}
 
 // seedOf makes random halves a function of what is compared.
 func seedOf(spec *v1alpha1.AnalysisRunSpec, m *v1alpha1.Metric) uint64 {
@@ -165,6 +43,12 @@ func countFrom(m *v1alpha1.Metric, p *v1alpha1.ComparisonPolicy, s *v1alpha1.Met
 func NextComparison(m *v1alpha1.Metric, p *v1alpha1.ComparisonPolicy, s *v1alpha1.MetricStatus, since time.Time) (from, due time.Time) {
 	from = countFrom(m, p, s, since)
 	due = nextTick(from, gridOf(m)).Add(lagOf(p))
+	if choosesBounds(m) && !boundsChosen(s) {
+		due = ceilMilli(since) // They are of the time before.
+		if from.After(countFrom(m, p, nil, since)) {
+			due = from.Add(lagOf(p)) // Until here there was nothing to choose from.
+		}
+	}
 	if last := s.LastMeasuredAt; last != nil {
 		if again := last.Add(gridOf(m)); again.After(due) {
 			due = again
@@ -204,10 +88,14 @@ func FoldComparison(spec *v1alpha1.AnalysisRunSpec, m *v1alpha1.Metric, s v1alph
 }
 
 // skipped is from when to count after a result that counted nothing: from where it
-// should have, or, when that was more than can be read, the last window alone.
+// should have, or, when that was more than can be read, the last window alone. What
+// bounds were chosen from is not judged by them.
 func skipped(m *v1alpha1.Metric, r Result, from time.Time) time.Time {
-	if last := r.At.Add(-gridOf(m)); IsTooLarge(r.Err) && last.After(from) {
+	switch last := r.At.Add(-gridOf(m)); {
+	case IsTooLarge(r.Err) && last.After(from):
 		return last.Truncate(time.Millisecond)
+	case r.Err == nil && r.Reading.Before != nil && r.At.After(from):
+		return r.At
 	}
 	return from
 }
@@ -223,11 +111,16 @@ func observeResult(spec *v1alpha1.AnalysisRunSpec, m *v1alpha1.Metric, s *v1alph
 	switch {
 	case r.Err != nil:
 		return state, failedToMeasure(ReasonOf(r.Err), "", errorText(r.Err))
+	case r.Reading.Before != nil:
+		p, ok := state.proof.(*latencyProof)
+		if !ok {
+			return state, failedToMeasure(ReasonMalformed, "", ReasonMalformed.Sentence())
+		}
+		return state, p.choose(spec, m, *r.Reading.Before)
 	case len(r.Reading.Tallies) == 0:
 		return state, judgement{outcome: outcomeNoData, reason: ReasonNoData, message: "no data: there is no series of either revision"}
 	}
-	before := state.Comparison
-	if err := state.observe(r.Reading, seedOf(spec, m)); err != nil {
+	if err := state.count(r.Reading, seedOf(spec, m)); err != nil {
 		// Half of it may have been taken.
 		if state, err = stateOf(spec, m, s); err != nil {
 			return nil, failedToMeasure(ReasonState, "", ReasonState.Sentence())
@@ -235,16 +128,20 @@ func observeResult(spec *v1alpha1.AnalysisRunSpec, m *v1alpha1.Metric, s *v1alph
 		state.enter(since)
 		return state, failedToMeasure(ReasonImpossibleCounts, "", ReasonImpossibleCounts.Sentence())
 	}
-	canary, stable := minus(state.Comparison.Canary, before.Canary), minus(state.Comparison.Stable, before.Stable)
-	value := fmt.Sprintf("canary %d/%d, stable %d/%d", canary.Bad, canary.Total, stable.Bad, stable.Total)
-	if canary.Total == 0 {
+	value := state.value(r.Reading.Tallies)
+	if requestsIn(r.Reading.Tallies) == 0 {
 		return state, judgement{outcome: outcomeNoData, reason: ReasonNoData, value: value, message: "no data: the canary had no requests"}
 	}
 	return state, judgement{outcome: outcomeSuccess, value: value}
 }
 
-func minus(a, b sequential.Counts) sequential.Counts {
-	return sequential.Counts{Total: a.Total - b.Total, Bad: a.Bad - b.Bad}
+// requestsIn counts the canary's requests.
+func requestsIn(tallies []Tally) int64 {
+	sum := int64(0)
+	for i := range tallies {
+		sum += tallies[i].Canary.Total
+	}
+	return sum
 }
 
 // comparisonVerdict says what the evidence of a comparison comes to by itself, and
@@ -262,12 +159,12 @@ func comparisonVerdict(p *v1alpha1.ComparisonPolicy, m *v1alpha1.Metric, s *v1al
 	case state == nil:
 		return say(v1alpha1.VerdictPending, "%s", j.message)
 	}
-	seen := seenBy(m, p, state)
+	seen := state.seen(m, alphaOf(p))
 	if j.message != "" {
 		seen = j.message + "; " + seen
 	}
 	switch {
-	case enoughRequests(m, state) && state.Comparison.Passes(betaOf(p)):
+	case enoughRequests(m, state) && state.passes(betaOf(p)):
 		return say(v1alpha1.VerdictSuccess, "%s; passes: better than unacceptable, which is wrong with a probability of at most %s", seen, decimal(betaOf(p)))
 	case j.outcome == outcomeSuccess && j.reason == ReasonNoData && state.InStep == 0:
 		return say(v1alpha1.VerdictSuccess, "%s", seen)

@@ -28,6 +28,10 @@ type counter struct {
 	// bad and total tell which of the two it counts.
 	bad, total bool
 	points     []Point
+	// le is the bound of a bucket, and group what all buckets of its histogram have in
+	// common.
+	le    float64
+	group string
 }
 
 // Tally is what both revisions did in one window.
@@ -36,6 +40,8 @@ type Tally struct {
 	// Pods are stable's counts for each of its pods; nil when the series do not tell
 	// pods apart.
 	Pods map[string]sequential.Counts
+	// Histograms are what a histogram had in it; the window then has no bad requests.
+	Histograms *Histograms
 }
 
 // tally counts what both revisions did in the windows between bounds, which are in

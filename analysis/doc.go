@@ -6,6 +6,8 @@
 //
 //	Template, BuildQuery  placeholders filled in; no query sees data from before the step
 //	NextDue               when a metric is to be measured next
+//	NextComparison, WithBounds, BuildSelection, FoldComparison
+//	                      the same for metrics that compare the canary with stable
 //	Enter, Fold           what a step and a sample do to the evidence
 //	Measurements, Advance what a run measures next, and what answers do to its status
 //	Summarize, Decision   what the evidence comes to, and what a release makes of it

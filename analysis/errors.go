@@ -64,6 +64,14 @@ const (
 	// ReasonImpossibleCounts: counters contradict each other, such as more bad
 	// requests than requests.
 	ReasonImpossibleCounts Reason = "ImpossibleCounts"
+	// ReasonBucketBounds: a bound that is compared is missing in the buckets of a
+	// revision.
+	ReasonBucketBounds Reason = "BucketBounds"
+	// ReasonNotHistogram: the series are not the buckets of a classic histogram.
+	ReasonNotHistogram Reason = "NotHistogram"
+	// ReasonNativeHistogram: the series are native histograms, which cannot be
+	// compared.
+	ReasonNativeHistogram Reason = "NativeHistogram"
 	// ReasonState: the evidence in the status cannot be gone on with: another version
 	// wrote it, or it was damaged.
 	ReasonState Reason = "State"
@@ -92,6 +100,9 @@ var sentences = map[Reason]string{
 
 	ReasonRawUnsupported:   "the provider cannot read the samples of a range",
 	ReasonImpossibleCounts: "the counters contradict each other",
+	ReasonBucketBounds:     "a bound that is compared is missing in the buckets of a revision",
+	ReasonNotHistogram:     "the series are not the buckets of a classic histogram",
+	ReasonNativeHistogram:  "the series are native histograms, which cannot be compared: expose classic buckets too",
 	ReasonState:            "the evidence in the status cannot be gone on with",
 }
 

@@ -13,65 +13,55 @@ import (
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 )
 
-// What is said about where the dispersion comes from.
-const (
-	messagePods   = "learned from random halves of stable's pods"
-	messageNoPods = "taken for 1, no bursts: the series do not tell stable's pods apart"
-)
-
 const maxMissing = 256
 
 // evidenceOf shows a state to people, and keeps it for the next process.
 func evidenceOf(spec *v1alpha1.AnalysisRunSpec, m *v1alpha1.Metric, state *comparisonState) *v1alpha1.ComparisonEvidence {
-	c := &state.Comparison
-	dispersion, why := 1.0, messageNoPods
-	if state.Dispersion != nil {
-		dispersion, why = state.Dispersion.Bound(), messagePods
-	}
 	e := &v1alpha1.ComparisonEvidence{
-		E: decimal(c.E()), P: decimal(c.P()),
-		Canary: v1alpha1.RequestCounts{Requests: c.Canary.Total, Bad: c.Canary.Bad},
-		Stable: v1alpha1.RequestCounts{Requests: c.Stable.Total, Bad: c.Stable.Bad},
-		InStep: state.InStep, Dispersion: decimal(dispersion), DispersionMessage: why,
-		Missing: shorten(missing(spec, m, state, dispersion), maxMissing),
+		E: decimal(math.Min(math.Exp(state.logE()), math.MaxFloat64)), InStep: state.InStep,
+		Missing: shorten(missing(spec, m, state), maxMissing),
 	}
-	if odds, ok := c.Odds(); ok {
-		e.Odds = decimal(odds)
-	}
-	if c.Canary.Bad+c.Stable.Bad > 0 {
-		low, high := state.Interval.Interval(0.05)
-		e.Interval = decimal(low) + " to " + decimal(high)
-		if math.IsInf(high, 1) {
-			e.Interval = "above " + decimal(low)
-		}
-	}
+	state.show(e)
 	if state.Through > 0 {
 		e.Through = microTime(time.UnixMilli(state.Through))
 	}
-	if text, err := json.Marshal(state); err == nil {
-		e.State = string(text)
+	if text, err := state.text(); err == nil {
+		e.State = text
 	}
 	return e
 }
 
+// showCounts shows what was counted of one ratio.
+func showCounts(e *v1alpha1.ComparisonEvidence, c *sequential.Comparison, i *sequential.OddsInterval) {
+	e.Canary = v1alpha1.RequestCounts{Requests: c.Canary.Total, Bad: c.Canary.Bad}
+	e.Stable = v1alpha1.RequestCounts{Requests: c.Stable.Total, Bad: c.Stable.Bad}
+	e.Odds = oddsText(c)
+	if c.Canary.Bad+c.Stable.Bad == 0 {
+		return
+	}
+	low, high := i.Interval(0.05)
+	e.Interval = decimal(low) + " to " + decimal(high)
+	if math.IsInf(high, 1) {
+		e.Interval = "above " + decimal(low)
+	}
+}
+
+func oddsText(c *sequential.Comparison) string {
+	if odds, ok := c.Odds(); ok {
+		return decimal(odds)
+	}
+	return ""
+}
+
 // missing says what it takes until there is a verdict in this step.
-func missing(spec *v1alpha1.AnalysisRunSpec, m *v1alpha1.Metric, state *comparisonState, dispersion float64) string {
+func missing(spec *v1alpha1.AnalysisRunSpec, m *v1alpha1.Metric, state *comparisonState) string {
 	p := &spec.ComparisonPolicy
 	rate := sequential.Traffic{CanaryPerSecond: state.Canary, StablePerSecond: state.Stable}
-	text := state.Comparison.Missing(alphaOf(p)*shareOf(spec), betaOf(p), dispersion, rate)
+	text := state.missing(alphaOf(p)*shareOf(spec), betaOf(p), rate)
 	if left := minRequestsOf(m) - state.InStep; left > 0 && state.Canary > 0 {
 		return fmt.Sprintf("needs %d more canary requests in this step; %s", left, text)
 	}
 	return text
-}
-
-// seenBy says in one sentence what a comparison has seen.
-func seenBy(m *v1alpha1.Metric, p *v1alpha1.ComparisonPolicy, state *comparisonState) string {
-	what := m.Name
-	if m.Builtin != nil {
-		what = "error"
-	}
-	return state.Comparison.Seen(what, alphaOf(p), &state.Interval)
 }
 
 // shareOf is the share of one comparison in the evidence of all.
@@ -101,7 +91,7 @@ func Weigh(spec *v1alpha1.AnalysisRunSpec, status *v1alpha1.AnalysisRunStatus) {
 			if err != nil {
 				return // The metric itself says so.
 			}
-			term.LogE = state.Comparison.LogE()
+			term.LogE = state.logE()
 		}
 		terms = append(terms, term)
 	}
@@ -149,7 +139,7 @@ func condemn(spec *v1alpha1.AnalysisRunSpec, status *v1alpha1.AnalysisRunStatus,
 		s.Verdict = v1alpha1.VerdictFailure
 		s.Message = "the canary is worse than tolerated"
 		if state, err := stateOf(spec, m, s); err == nil {
-			s.Message = shorten(seenBy(m, &spec.ComparisonPolicy, state), maxMetricMessage)
+			s.Message = shorten(state.seen(m, alphaOf(&spec.ComparisonPolicy)), maxMetricMessage)
 		}
 		if n := len(s.Measurements); n > 0 {
 			s.Measurements[n-1].Verdict = v1alpha1.VerdictFailure

@@ -149,7 +149,7 @@ func count(m *v1alpha1.Metric, s *v1alpha1.MetricStatus, j *judgement, age time.
 	case outcomeInconclusive:
 		s.Inconclusive++
 		return v1alpha1.VerdictInconclusive
-	case outcomeNoData, outcomeError:
+	case outcomeNoData, outcomeError, outcomeNothing:
 	}
 	return v1alpha1.VerdictPending
 }

@@ -19,6 +19,8 @@ const (
 	outcomeInconclusive
 	outcomeNoData
 	outcomeError
+	// outcomeNothing is a step of measuring that is none of these.
+	outcomeNothing
 )
 
 // judgement is a measurement with what is said about it.

@@ -41,9 +41,10 @@ func Measurements(run *v1alpha1.AnalysisRun, step *v1alpha1.AnalysisStep, now ti
 		if IsComparison(m) && step.Name == v1alpha1.AfterPromotionStep {
 			continue // There is no revision beside it any more.
 		}
-		from, due := nextOf(&run.Spec, m, Evidence(status, m.Name), since, now)
+		evidence := Evidence(status, m.Name)
+		from, due := nextOf(&run.Spec, m, evidence, since, now)
 		all = append(all, Measurement{
-			Metric: m, Policy: &run.Spec.ComparisonPolicy, Variables: VariablesOf(run), Since: since, From: from, Due: due,
+			Metric: WithBounds(m, evidence), Policy: &run.Spec.ComparisonPolicy, Variables: VariablesOf(run), Since: since, From: from, Due: due,
 		})
 	}
 	return all

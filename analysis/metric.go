@@ -30,7 +30,9 @@ const (
 )
 
 // IsComparison tells whether a metric compares the canary with stable.
-func IsComparison(m *v1alpha1.Metric) bool { return m.Builtin != nil || m.Ratio != nil }
+func IsComparison(m *v1alpha1.Metric) bool {
+	return m.Builtin != nil || m.Ratio != nil || m.Histogram != nil
+}
 
 func settleOf(p *v1alpha1.ComparisonPolicy) time.Duration { return orDefault(p.Settle, defaultSettle) }
 

@@ -129,19 +129,35 @@ func ceilMilli(t time.Time) time.Time {
 // validateComparison says what is wrong with a metric that compares.
 func validateComparison(m *v1alpha1.Metric) error {
 	var errs []error
-	if m.Query != "" || m.Builtin != nil && m.Ratio != nil {
-		errs = append(errs, errors.New("exactly one of query, builtin and ratio must be set"))
+	kinds := 0
+	for _, set := range []bool{m.Query != "", m.Builtin != nil, m.Ratio != nil, m.Histogram != nil} {
+		if set {
+			kinds++
+		}
+	}
+	if kinds != 1 {
+		return errors.New("exactly one of query, builtin, ratio and histogram must be set")
 	}
 	t, err := tolerancesOf(m)
 	if err == nil {
 		_, err = sequential.NewComparison(t, 1)
 	}
 	errs = append(errs, err)
+	if isHistogram(m) {
+		_, _, err := parseBounds(m)
+		errs = append(errs, err)
+	}
+	type selector struct{ field, text string }
+	var selectors []selector
 	if r := m.Ratio; r != nil {
-		for _, s := range []struct{ field, text string }{{"bad", r.Bad}, {"total", r.Total}} {
-			if _, err := parseSelector(s.text); err != nil {
-				errs = append(errs, fmt.Errorf("ratio.%s: %w", s.field, err))
-			}
+		selectors = []selector{{"ratio.bad", r.Bad}, {"ratio.total", r.Total}}
+	}
+	if h := m.Histogram; h != nil {
+		selectors = []selector{{"histogram.buckets", h.Buckets}}
+	}
+	for _, s := range selectors {
+		if _, err := parseSelector(s.text); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", s.field, err))
 		}
 	}
 	return errors.Join(errs...)

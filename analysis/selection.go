@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-dev/sluice/analysis/sequential"
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 )
 
@@ -34,6 +35,10 @@ type Selection struct {
 	metric    *v1alpha1.Metric
 	variables Variables
 	arms      []arm
+	// le are the bounds that are compared, and history says that they are yet to be
+	// chosen.
+	le      []float64
+	history bool
 }
 
 // arm says what the series of a query are, where their labels do not.
@@ -45,13 +50,21 @@ type Reading struct {
 	// Tallies are windows that follow each other; none when there was no series at
 	// all.
 	Tallies []Tally
+	// Before is what stable had before, to choose bounds from; then nothing was counted.
+	Before *sequential.Histogram
 }
 
 // BuildSelection makes the queries of a comparison that has counted up to a time.
 // Windows end at whole multiples of the metric's interval, all of them at least the
 // policy's lag ago: whoever counts again what another process has counted, cuts and
-// counts the same. The error is ErrTooEarly, or says what is wrong with the metric.
+// counts the same. Of a histogram whose bounds are yet to be chosen, it is what stable
+// had before: see WithBounds. The error is ErrTooEarly, or says what is wrong with the
+// metric.
 func BuildSelection(m *v1alpha1.Metric, p *v1alpha1.ComparisonPolicy, v Variables, from, now time.Time) (*Selection, error) {
+	if choosesBounds(m) {
+		s := &Selection{From: from, metric: m, variables: v}
+		return s, s.historySelection(now.Add(-lagOf(p)))
+	}
 	to := now.Add(-lagOf(p)).Truncate(gridOf(m))
 	if !to.After(from) {
 		return nil, ErrTooEarly
@@ -91,28 +104,48 @@ func nextTick(t time.Time, interval time.Duration) time.Time {
 
 // selectors are those of the metric, and what their series are.
 func (s *Selection) selectors() ([]string, error) {
-	if s.metric.Builtin != nil {
+	switch m := s.metric; {
+	case isHistogram(m):
+		var err error
+		if _, s.le, err = parseBounds(m); err != nil {
+			return nil, err
+		}
+		s.arms = []arm{{canary: true}, {}}
+	case m.Builtin != nil:
 		s.arms = []arm{{}}
-		return []string{requestsSelector(s.metric.Builtin, s.variables)}, nil
+	default:
+		s.arms = []arm{{canary: true, bad: true}, {canary: true, total: true}, {bad: true}, {total: true}}
+	}
+	selectors, err := selectorsOf(s.metric, s.variables)
+	if isHistogram(s.metric) {
+		for i := range selectors {
+			selectors[i] = withBuckets(selectors[i], s.le)
+		}
+	}
+	return selectors, err
+}
+
+// selectorsOf are one for both revisions of what the mesh measures, and otherwise all
+// of the canary's before all of stable's.
+func selectorsOf(m *v1alpha1.Metric, v Variables) ([]string, error) {
+	var texts []string
+	switch {
+	case m.Builtin != nil:
+		return []string{requestsSelector(m.Builtin, v)}, nil
+	case m.Histogram != nil:
+		texts = []string{m.Histogram.Buckets}
+	case m.Ratio != nil:
+		texts = []string{m.Ratio.Bad, m.Ratio.Total}
 	}
 	var all []string
-	for _, canary := range []bool{true, false} {
-		v := s.variables
-		v.Revision = v.Stable
-		if canary {
-			v.Revision = v.Canary
-		}
-		for _, bad := range []bool{true, false} {
-			text := s.metric.Ratio.Total
-			if bad {
-				text = s.metric.Ratio.Bad
-			}
+	for _, revision := range []string{v.Canary, v.Stable} {
+		v.Revision = revision
+		for _, text := range texts {
 			t, err := parseSelector(text)
 			if err != nil {
 				return nil, err
 			}
 			all = append(all, t.Render(v, 0))
-			s.arms = append(s.arms, arm{canary: canary, bad: bad, total: !bad})
 		}
 	}
 	return all, nil
@@ -159,17 +192,22 @@ func checkSelector(text string) error {
 // DeadlineExceeded, Internal, Unavailable and DataLoss.
 var badStatuses = map[string]bool{"2": true, "4": true, "13": true, "14": true, "15": true}
 
-// requestsSelector selects Istio's counters of requests of both revisions.
+// requestsSelector selects what Istio counts of both revisions: requests, or how long
+// they took.
 func requestsSelector(b *v1alpha1.BuiltinMetric, v Variables) string {
 	revisions := escape(regexp.QuoteMeta(v.Stable)) + "|" + escape(regexp.QuoteMeta(v.Canary))
 	return strings.TrimSuffix(WorkloadSelector(b, v), "}") + fmt.Sprintf(`,destination_canonical_revision=~"%s"}`, revisions)
 }
 
-// WorkloadSelector selects Istio's counters of a Rollout's requests, of whatever
+// WorkloadSelector selects what Istio counts of a Rollout's requests, of whatever
 // revision.
 func WorkloadSelector(b *v1alpha1.BuiltinMetric, v Variables) string {
-	return fmt.Sprintf(`istio_requests_total{reporter="%s",destination_workload_namespace="%s",destination_workload="%s"}`,
-		reporterOf(b), escape(v.Namespace), escape(v.Rollout))
+	name := "istio_requests_total"
+	if b.Kind == v1alpha1.BuiltinLatencyDistribution {
+		name = "istio_request_duration_milliseconds_bucket"
+	}
+	return fmt.Sprintf(`%s{reporter="%s",destination_workload_namespace="%s",destination_workload="%s"}`,
+		name, reporterOf(b), escape(v.Namespace), escape(v.Rollout))
 }
 
 func reporterOf(b *v1alpha1.BuiltinMetric) string {
@@ -201,6 +239,12 @@ func failed(labels map[string]string) bool {
 
 // Tally counts what the queries gave. The error is an *Error.
 func (s *Selection) Tally(answers []Matrix) (*Reading, error) {
+	if s.history {
+		if len(answers[0].Warnings) > 0 {
+			return nil, &Error{Reason: ReasonWarnings}
+		}
+		return s.tallyHistory(answers[0])
+	}
 	var counters []counter
 	for i, answer := range answers {
 		if len(answer.Warnings) > 0 {
@@ -210,9 +254,9 @@ func (s *Selection) Tally(answers []Matrix) (*Reading, error) {
 			if len(counters) == maxSeries {
 				return nil, &Error{Reason: ReasonTooLarge}
 			}
-			c, ok := s.counterOf(s.arms[i], series)
-			if !ok {
-				return nil, &Error{Reason: ReasonMalformed}
+			c, err := s.counterOf(s.arms[i], series)
+			if err != nil {
+				return nil, err
 			}
 			counters = append(counters, c)
 		}
@@ -222,23 +266,35 @@ func (s *Selection) Tally(answers []Matrix) (*Reading, error) {
 		return r, nil
 	}
 	var err error
+	if isHistogram(s.metric) {
+		r.Tallies, err = tallyBuckets(counters, s.bounds, s.le)
+		return r, err
+	}
 	r.Tallies, err = tally(counters, s.bounds)
 	return r, err
 }
 
-// counterOf tells what a series counts; false when it is of neither revision.
-func (s *Selection) counterOf(a arm, series RawSeries) (counter, bool) {
+// counterOf tells what a series counts. The error is an *Error.
+func (s *Selection) counterOf(a arm, series RawSeries) (counter, error) {
 	c := counter{
 		target: targetOf(series.Labels), points: series.Points, canary: a.canary, bad: a.bad, total: a.total,
 	}
-	if s.metric.Builtin == nil {
-		c.pod = series.Labels["pod"]
-		return c, true
-	}
-	if s.metric.Builtin.Reporter == v1alpha1.ReporterDestination {
+	if b := s.metric.Builtin; b == nil || b.Reporter == v1alpha1.ReporterDestination {
 		c.pod = series.Labels["pod"]
 	}
-	revision := series.Labels["destination_canonical_revision"]
-	c.canary, c.bad, c.total = revision == s.variables.Canary, failed(series.Labels), true
-	return c, c.canary || revision == s.variables.Stable
+	if s.metric.Builtin != nil {
+		revision := series.Labels["destination_canonical_revision"]
+		c.canary, c.bad, c.total = revision == s.variables.Canary, failed(series.Labels), true
+		if !c.canary && revision != s.variables.Stable {
+			return c, &Error{Reason: ReasonMalformed}
+		}
+	}
+	if isHistogram(s.metric) {
+		var err error
+		if c.le, err = strconv.ParseFloat(series.Labels[labelBucket], 64); err != nil {
+			return c, &Error{Reason: ReasonNotHistogram}
+		}
+		c.group = groupOf(series.Labels, c.canary)
+	}
+	return c, nil
 }

@@ -25,6 +25,12 @@ func compared(s *service) {
 	s.patience = 2 * time.Minute
 }
 
+// comparedLatency has a service's canary compared by how long requests take.
+func comparedLatency(s *service) {
+	compared(s)
+	s.Metrics[0].Name, s.Metrics[0].Builtin.Kind = "latency", v1alpha1.BuiltinLatencyDistribution
+}
+
 // evidence returns the message of the AnalysisRun of an attempt.
 func (s *service) evidence(ctx SpecContext) string {
 	GinkgoHelper()
@@ -36,6 +42,13 @@ func (s *service) evidence(ctx SpecContext) string {
 		all = append(all, runs.Items[i].Status.Message)
 	}
 	return strings.Join(all, "; ")
+}
+
+// hasSent waits until stable has had so many requests, to choose bounds from.
+func (s *service) hasSent(ctx SpecContext, requests int64) {
+	GinkgoHelper()
+	Eventually(func() int64 { return s.traffic.Snapshot().Total().Requests }).WithContext(ctx).
+		WithTimeout(30 * time.Second).Should(BeNumerically(">=", requests))
 }
 
 var _ = Describe("Comparison", func() {
@@ -70,6 +83,43 @@ var _ = Describe("Comparison", func() {
 		revision := s.release(ctx, "v2-errors-20")
 		s.eventually(ctx, "promoted", serves(revision))
 		AddReportEntry("comparison", "promoted "+time.Since(began).String()+" after the push: "+s.evidence(ctx), ReportEntryVisibilityAlways)
+		rest(ctx, s)
+	}, SpecTimeout(4*time.Minute))
+
+	It("condemns a canary that is slower than stable", func(ctx SpecContext) {
+		s := newService("compare-slow", bake(50, time.Second))
+		s.Version = "v1-latency-20ms"
+		comparedLatency(s)
+		deploy(ctx, s)
+		stable := s.get(ctx).Status.Stable.Revision
+		s.hasSent(ctx, 100)
+		began := time.Now()
+		s.release(ctx, "v2-latency-150ms")
+		r := s.eventually(ctx, "aborted", stalled(v1alpha1.ReasonAnalysisFailed))
+		AddReportEntry("comparison", "aborted "+time.Since(began).String()+" after the push: "+r.Status.Abort.Message, ReportEntryVisibilityAlways)
+		Expect(r.Status.Stable.Revision).To(Equal(stable))
+		// The odds are told unless one of the two had no slow requests at all.
+		Expect(r.Status.Abort.Message).To(MatchRegexp(`^latency: canary .*over \d+ ms,? .*; p = \S+ < 0\.01$`))
+		s.eventuallyWeight(ctx, 0)
+		rest(ctx, s)
+	}, SpecTimeout(3*time.Minute))
+
+	It("rolls nothing back when both revisions become slow together", func(ctx SpecContext) {
+		s := newService("compare-slow-both", bake(50, 20*time.Second))
+		s.Version = "v1-latency-20ms"
+		comparedLatency(s)
+		deploy(ctx, s)
+		s.hasSent(ctx, 100)
+		began := time.Now()
+		revision := s.release(ctx, "v2-latency-20ms")
+		s.eventually(ctx, "at half", inForce(stepName(0)))
+		cluster.SlowDown(s.Namespace, 130*time.Millisecond, 0.4)
+		r := s.eventually(ctx, "promoted", serves(revision))
+		Expect(r.Status.Abort).To(BeNil())
+		slow := s.traffic.Snapshot().Revisions[revision].Mean()
+		AddReportEntry("comparison", "promoted "+time.Since(began).String()+" after the push, the canary at "+slow.String()+": "+s.evidence(ctx), ReportEntryVisibilityAlways)
+		Expect(slow).To(BeNumerically(">", 50*time.Millisecond), "the slow-down was not felt")
+		cluster.SlowDown(s.Namespace, 0, 0)
 		rest(ctx, s)
 	}, SpecTimeout(4*time.Minute))
 })

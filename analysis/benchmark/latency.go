@@ -14,6 +14,7 @@ const (
 	medianLatency = 40
 	latencySigma  = 0.6
 	twoAndAThird  = 2.3263 // the 99th percentile of the normal distribution
+	burstMean     = 3
 )
 
 // istioBuckets are the upper bounds that Istio's proxies have, in milliseconds.
@@ -30,6 +31,12 @@ type latencyScenario struct {
 	kind   kind
 	canary func(bound float64) float64
 	shared func(minute float64) float64 // times the median of both
+	// anonymous says that stable's pods are not told apart, and that no day is known: all
+	// that is learned of bursts is from windows that follow each other.
+	anonymous bool
+	// bursts is of how many slow requests, a part of all of either, that come burstMean
+	// at a time.
+	bursts float64
 }
 
 func lognormal(median, sigma float64) func(float64) float64 {
@@ -37,12 +44,26 @@ func lognormal(median, sigma float64) func(float64) float64 {
 }
 
 var latencyScenarios = []latencyScenario{
-	{"latency A/A", null, nil, nil},
-	{"latency, both 3 times slower for 5 minutes", null, nil, between(12, 17, 3)},
-	{"p99 x1.5", regression, lognormal(medianLatency, latencySigma+math.Log(1.5)/twoAndAThird), nil},
-	{"2% take 400 ms", regression, func(bound float64) float64 {
-		return 0.98*slower(bound, medianLatency, latencySigma) + 0.02*slower(bound, 400, 0.1)
-	}, nil},
+	{name: "latency A/A", kind: null},
+	{name: "latency, both 3 times slower for 5 minutes", kind: null, shared: between(12, 17, 3)},
+	{name: "p99 x1.5", kind: regression, canary: wider},
+	{name: "2% take 400 ms", kind: regression, canary: bimodal},
+	{name: "latency A/A, pods unknown", kind: null, anonymous: true},
+	{name: "latency, both 3 times slower for 5 minutes, pods unknown", kind: null, shared: between(12, 17, 3), anonymous: true},
+	{name: "latency, slow ones in bursts, pods unknown", kind: null, anonymous: true, bursts: 0.01},
+	{name: "p99 x1.5, pods unknown", kind: regression, canary: wider, anonymous: true},
+	{name: "2% take 400 ms, pods unknown", kind: regression, canary: bimodal, anonymous: true},
+	{name: "2% take 400 ms, both slower before, pods unknown", kind: regression, canary: bimodal, shared: between(2, 7, 3), anonymous: true},
+}
+
+// wider has the same median, and a 99th percentile that is half as much again.
+func wider(bound float64) float64 {
+	return slower(bound, medianLatency, latencySigma+math.Log(1.5)/twoAndAThird)
+}
+
+// bimodal has some requests that take much longer.
+func bimodal(bound float64) float64 {
+	return 0.98*slower(bound, medianLatency, latencySigma) + 0.02*slower(bound, 400, 0.1)
 }
 
 // latencyBounds are chosen as the engine does: from what stable did before.
@@ -105,6 +126,7 @@ type latencyRun struct {
 	scenario latencyScenario
 	rps      float64
 	bounds   []float64
+	last     *sequential.Histogram
 }
 
 // histogram draws what some requests were slower than.
@@ -117,6 +139,9 @@ func (l *latencyRun) histogram(requests float64, slow func(float64) float64) seq
 		before = p
 		h.Below = append(h.Below, h.Total-left)
 	}
+	for range poisson(l.random, requests*l.scenario.bursts/burstMean) {
+		h.Total += geometric(l.random, burstMean) // All of them are above every bound.
+	}
 	return h
 }
 
@@ -127,17 +152,23 @@ func (l *latencyRun) release() (rolledBack int, passed bool, err error) {
 	}
 	usual := lognormal(medianLatency, latencySigma)
 	half := l.rps * scrapeSeconds / 2
+	if l.scenario.anonymous {
+		judge.DispersionLimit = sequential.UnknownDispersion()
+	}
 	for range historyWindows {
+		if l.scenario.anonymous {
+			break
+		}
 		if err := judge.ObserveHalves(l.histogram(half, usual), l.histogram(half, usual)); err != nil {
 			return never, false, err
 		}
 	}
 	for i := range scrapes {
-		weight, median := weights[i/perStep], medianLatency*at(l.scenario.shared, minuteOf(i))
-		both := lognormal(median, latencySigma)
+		weight, factor := weights[i/perStep], at(l.scenario.shared, minuteOf(i))
+		both := lognormal(factor*medianLatency, latencySigma)
 		ours := both
 		if l.scenario.canary != nil {
-			ours = l.scenario.canary
+			ours = func(bound float64) float64 { return l.scenario.canary(bound / factor) }
 		}
 		canary := l.histogram(2*half*weight, ours)
 		one, other := l.histogram(half*(1-weight), both), l.histogram(half*(1-weight), both)
@@ -149,7 +180,7 @@ func (l *latencyRun) release() (rolledBack int, passed bool, err error) {
 				return never, false, err
 			}
 		}
-		if err := judge.ObserveHalves(one, other); err != nil {
+		if err := l.learn(&judge, one, other); err != nil {
 			return never, false, err
 		}
 		passed = passed || judge.Passes(beta)
@@ -158,6 +189,22 @@ func (l *latencyRun) release() (rolledBack int, passed bool, err error) {
 		}
 	}
 	return never, passed, nil
+}
+
+// learn takes a window of stable, as halves of its pods or, where these are not known,
+// beside the one before.
+func (l *latencyRun) learn(judge *sequential.Latency, one, other sequential.Histogram) error {
+	if !l.scenario.anonymous {
+		return judge.ObserveHalves(one, other)
+	}
+	window := sum(one, other)
+	if l.last == nil {
+		l.last = &window
+		return nil
+	}
+	last := *l.last
+	l.last = nil
+	return judge.ObserveHalves(last, window)
 }
 
 func sum(a, b sequential.Histogram) sequential.Histogram {

@@ -138,8 +138,11 @@ func (p *Provider) ReadRaw(ctx context.Context, q analysis.Query) (analysis.Matr
 	}
 	m := analysis.Matrix{Series: make([]analysis.RawSeries, 0, len(found)), Warnings: warnings}
 	for _, stream := range found {
-		if stream == nil || len(stream.Histograms) > 0 {
+		switch {
+		case stream == nil:
 			return analysis.Matrix{}, &analysis.Error{Reason: analysis.ReasonMalformed}
+		case len(stream.Histograms) > 0:
+			return analysis.Matrix{}, &analysis.Error{Reason: analysis.ReasonNativeHistogram}
 		}
 		series := analysis.RawSeries{Labels: labels(stream.Metric), Points: make([]analysis.Point, 0, len(stream.Values))}
 		for _, v := range stream.Values {

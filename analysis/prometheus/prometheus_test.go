@@ -356,7 +356,7 @@ func TestReadRaw(t *testing.T) {
 		"samples":    {success("matrix", `[{"metric":{"pod":"p"},"values":[[1772366400,"1"],[1772366415.5,"3"]]}]`), 2, ""},
 		"no data":    {success("matrix", `[]`), 0, ""},
 		"a vector":   {success("vector", `[]`), 0, analysis.ReasonMalformed},
-		"histograms": {success("matrix", `[{"metric":{},"histograms":[[1772366400,{"count":"1","sum":"1"}]]}]`), 0, analysis.ReasonMalformed},
+		"histograms": {success("matrix", `[{"metric":{},"histograms":[[1772366400,{"count":"1","sum":"1"}]]}]`), 0, analysis.ReasonNativeHistogram},
 		"too large":  {success("matrix", `[{"metric":{"a":"`+strings.Repeat("a", 5000)+`"},"values":[]}]`), 0, analysis.ReasonTooLarge},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -60,6 +60,14 @@ func NewDispersion() Dispersion {
 	return Dispersion{Version: StateVersion, Scales: make([]DispersionScale, len(scaleLengths))}
 }
 
+// UnknownDispersion is that of a service of which nothing is known. It is a limit for
+// what is learned from windows that follow each other: they take what drifts for bursts,
+// and after an incident that both revisions share would see bursts of hundreds.
+func UnknownDispersion() float64 {
+	d := NewDispersion()
+	return d.Bound()
+}
+
 // Check tells whether state that was read back can be gone on with.
 func (d *Dispersion) Check() error {
 	if d.Version != StateVersion || len(d.Scales) != len(scaleLengths) {

@@ -11,25 +11,32 @@ import (
 // Seen says in one sentence what was seen: how much worse, how sure, from how much.
 // What is compared is named by its odds, such as "error". The interval may be nil.
 func (c *Comparison) Seen(what string, alpha float64, interval *OddsInterval) string {
+	return c.seen(words{odds: what + " odds", bad: "bad", none: "bad requests"}, interval, comparePs(c.P(), alpha))
+}
+
+// words are what a sentence calls the odds that are compared, and what is bad.
+type words struct{ odds, bad, none string }
+
+func (c *Comparison) seen(w words, interval *OddsInterval, sure string) string {
 	var b strings.Builder
 	odds, ok := c.Odds()
 	switch {
 	case c.Canary.Total == 0:
 		return "canary had no requests yet"
 	case c.Stable.Total == 0:
-		return fmt.Sprintf("stable had no requests to compare with, canary %s bad", ofTotal(c.Canary))
+		return fmt.Sprintf("stable had no requests to compare with, canary %s %s", ofTotal(c.Canary), w.bad)
 	case c.Canary.Bad+c.Stable.Bad == 0:
-		return fmt.Sprintf("no bad requests, canary %s, stable %s", ofTotal(c.Canary), ofTotal(c.Stable))
+		return fmt.Sprintf("no %s, canary %s, stable %s", w.none, ofTotal(c.Canary), ofTotal(c.Stable))
 	case !ok:
-		fmt.Fprintf(&b, "canary %s bad, stable %s", ofTotal(c.Canary), ofTotal(c.Stable))
+		fmt.Fprintf(&b, "canary %s %s, stable %s", ofTotal(c.Canary), w.bad, ofTotal(c.Stable))
 	default:
-		fmt.Fprintf(&b, "canary %sx stable's %s odds", short(odds), what)
+		fmt.Fprintf(&b, "canary %sx stable's %s", short(odds), w.odds)
 		if interval != nil {
 			fmt.Fprintf(&b, ", 95%% CI %s", intervalText(interval.Interval(0.05)))
 		}
 		fmt.Fprintf(&b, ", %s against %s", ofTotal(c.Canary), ofTotal(c.Stable))
 	}
-	b.WriteString("; " + comparePs(c.P(), alpha))
+	b.WriteString("; " + sure)
 	return b.String()
 }
 
@@ -42,31 +49,57 @@ func (l *Level) Seen(what string, alpha float64) string {
 		ofTotal(l.Total), comparePs(l.P(), alpha))
 }
 
-// Seen says in one sentence what was seen, at the bound with the most evidence.
-func (l *Latency) Seen(unit string, alpha float64) string {
+// Seen says in one sentence what was seen, at the bound with the most evidence. What
+// the histogram is of is named in the singular, such as "request"; the intervals are
+// those of the bounds, or nil.
+func (l *Latency) Seen(what, unit string, alpha float64, intervals []OddsInterval) string {
 	i := l.Leading()
-	text := l.Comparisons[i].Seen(fmt.Sprintf("over-%s%s", short(l.Bounds[i]), unit), alpha, nil)
-	before, _, found := strings.Cut(text, "; p ")
-	if !found {
-		return text
+	bound := boundText(l.Bounds[i]) + unit
+	var interval *OddsInterval
+	if i < len(intervals) {
+		interval = &intervals[i]
 	}
-	return before + "; " + comparePs(l.P(), alpha)
+	return l.Comparisons[i].seen(words{
+		odds: "odds of a " + what + " over " + bound,
+		bad:  "over " + bound,
+		none: what + "s over " + bound,
+	}, interval, comparePs(l.P(), alpha))
 }
+
+// boundText is a bound as it is written in labels: all its digits count.
+func boundText(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 
 // Missing says in one sentence what it takes until there is a verdict.
 func (c *Comparison) Missing(alpha, beta, dispersion float64, t Traffic) string {
+	if c.Worse(alpha) {
+		return missingNothingWorse
+	}
+	return missing(c.Passes(beta), t, c.ForecastRollBack(alpha, dispersion, t), c.ForecastPass(beta, dispersion, t))
+}
+
+// Missing says in one sentence what it takes until there is a verdict: one bound that
+// condemns the canary for all, or all of them for it to pass.
+func (l *Latency) Missing(alpha, beta float64, t Traffic) string {
+	if l.Worse(alpha) {
+		return missingNothingWorse
+	}
+	return missing(l.Passes(beta), t, l.forecastRollBack(alpha, t), l.forecastPass(beta, t))
+}
+
+const missingNothingWorse = "nothing: the canary is worse"
+
+// missing puts forecasts of both verdicts in words.
+func missing(passes bool, t Traffic, back, pass Forecast) string {
 	switch {
-	case c.Worse(alpha):
-		return "nothing: the canary is worse"
-	case c.Passes(beta):
+	case passes:
 		return "nothing: the canary passes"
 	case !(t.CanaryPerSecond > 0):
 		return "needs traffic to the canary"
 	case !(t.StablePerSecond > 0):
 		return "needs traffic to stable"
 	}
-	next, verdict := c.ForecastPass(beta, dispersion, t), "pass"
-	if back := c.ForecastRollBack(alpha, dispersion, t); back.Known && (!next.Known || back.Requests < next.Requests) {
+	next, verdict := pass, "pass"
+	if back.Known && (!next.Known || back.Requests < next.Requests) {
 		next, verdict = back, "roll back"
 	}
 	if !next.Known {

@@ -82,6 +82,34 @@ func (c *Comparison) ForecastPass(beta, dispersion float64, t Traffic) Forecast 
 	return forecast(blocks*size, t)
 }
 
+// forecastRollBack is for the bound that condemns the canary first, if it does so by
+// itself: the evidence is a mean, of which it has a part.
+func (l *Latency) forecastRollBack(alpha float64, t Traffic) Forecast {
+	first := Forecast{}
+	for i := range l.Comparisons {
+		f := l.Comparisons[i].ForecastRollBack(alpha/float64(len(l.Comparisons)), l.Dispersion(i), t)
+		if f.Known && (!first.Known || f.Requests < first.Requests) {
+			first = f
+		}
+	}
+	return first
+}
+
+// forecastPass is for the bound that the canary passes last: it must pass all.
+func (l *Latency) forecastPass(beta float64, t Traffic) Forecast {
+	last := Forecast{Known: true}
+	for i := range l.Comparisons {
+		f := l.Comparisons[i].ForecastPass(beta, l.Dispersion(i), t)
+		if !f.Known {
+			return Forecast{}
+		}
+		if f.Requests > last.Requests {
+			last = f
+		}
+	}
+	return last
+}
+
 // blocksFor is how many blocks give what is needed, for one alternative of a mixture.
 func blocksFor(need, gain float64) float64 {
 	switch {

@@ -69,6 +69,18 @@ func (h Histogram) Slow(bound float64) (Counts, error) {
 	return Counts{Total: h.Total, Bad: h.Total - h.Below[i]}, nil
 }
 
+// Plus adds another histogram, which must have the same bounds.
+func (h Histogram) Plus(o Histogram) (Histogram, error) {
+	if !SameBounds(h, o) {
+		return Histogram{}, fmt.Errorf("%w: %v and %v", ErrBounds, h.Bounds, o.Bounds)
+	}
+	sum := Histogram{Bounds: h.Bounds, Below: make([]int64, len(h.Below)), Total: h.Total + o.Total}
+	for i := range h.Below {
+		sum.Below[i] = h.Below[i] + o.Below[i]
+	}
+	return sum, nil
+}
+
 // SameBounds tells whether both have the same bounds.
 func SameBounds(a, b Histogram) bool { return slices.Equal(a.Bounds, b.Bounds) }
 

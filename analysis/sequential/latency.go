@@ -19,7 +19,12 @@ type Latency struct {
 	Bounds      []float64    `json:"bounds"`
 	Comparisons []Comparison `json:"comparisons"`
 	Dispersions []Dispersion `json:"dispersions"`
-	MaxLogE     float64      `json:"maxLogE"`
+	// DispersionLimit bounds what was learned of bursts; 0 is no bound. See
+	// UnknownDispersion.
+	DispersionLimit float64 `json:"dispersionLimit,omitempty"`
+	// Halves is from how many windows it was learned.
+	Halves  int64   `json:"halves,omitempty"`
+	MaxLogE float64 `json:"maxLogE"`
 }
 
 // NewLatency starts with no evidence, for a release of so many steps.
@@ -46,7 +51,7 @@ func NewLatency(bounds []float64, t Tolerances, steps int) (Latency, error) {
 // Check tells whether state that was read back can be gone on with.
 func (l *Latency) Check() error {
 	n := len(l.Bounds)
-	if l.Version != StateVersion || n == 0 || n > maxBounds || len(l.Comparisons) != n || len(l.Dispersions) != n {
+	if l.Version != StateVersion || n == 0 || n > maxBounds || l.Halves < 0 || len(l.Comparisons) != n || len(l.Dispersions) != n {
 		return fmt.Errorf("%w: latency version %d with %d bounds", ErrState, l.Version, n)
 	}
 	for i := range l.Bounds {
@@ -57,7 +62,7 @@ func (l *Latency) Check() error {
 			return err
 		}
 	}
-	return checkFinite(append([]float64{l.MaxLogE}, l.Bounds...)...)
+	return checkFinite(append([]float64{l.MaxLogE, l.DispersionLimit}, l.Bounds...)...)
 }
 
 // Restart collects evidence anew beside what there is, as Comparison.Restart does.
@@ -75,12 +80,24 @@ func (l *Latency) Observe(canary, stable Histogram) error {
 		return err
 	}
 	for i, w := range windows {
-		if err := l.Comparisons[i].Observe(w, l.Dispersions[i].Bound()); err != nil {
+		if err := l.Comparisons[i].Observe(w, l.Dispersion(i)); err != nil {
 			return err
 		}
 	}
 	l.MaxLogE = max(l.MaxLogE, l.LogE())
 	return nil
+}
+
+// Dispersion is what the next window is judged with at a bound. A window has many slow
+// requests, and so a few windows would be trusted as if they knew much; but each is
+// one squared deviation, no more. Until there are many, caution wears off slowly.
+func (l *Latency) Dispersion(bound int) float64 {
+	d := l.Dispersions[bound].Bound()
+	d = max(d, min(d*fewWindows(l.Halves), UnknownDispersion()))
+	if l.DispersionLimit > 0 {
+		d = min(d, l.DispersionLimit)
+	}
+	return d
 }
 
 // ObserveHalves adds a window of two halves of stable's pods, as Dispersion.Observe
@@ -95,7 +112,22 @@ func (l *Latency) ObserveHalves(one, other Histogram) error {
 			return err
 		}
 	}
+	l.Halves++
 	return nil
+}
+
+// fewWindows is by how much a variance that was estimated from so many squared
+// deviations may be larger than the estimate: that over its tenth percentile, by Wilson
+// and Hilferty's approximation of the chi-squared distribution (1931).
+func fewWindows(n int64) float64 {
+	const tenth = 1.2816
+	if n == 0 {
+		return 1
+	}
+	v := 2 / (9 * float64(n))
+	root := 1 - v - tenth*math.Sqrt(v)
+	const least = 0.2 // of the root: the approximation is none for the first windows
+	return 1 / math.Pow(max(root, least), 3)
 }
 
 // slow counts for all bounds, and checks all before any is used.

@@ -97,13 +97,115 @@ func TestLatencyFindsSlowRequests(t *testing.T) {
 	if !l.Worse(0.01) || l.Leading() != 2 || l.Passes(0.05) {
 		t.Errorf("p %v at bound %d", l.P(), l.Leading())
 	}
-	if got, want := l.Seen("ms", 0.01), "canary 3.1x stable's over-100ms odds, 480/16,000 against 160/16,000; p = 1e-24 < 0.01"; got != want {
-		t.Error(got)
+	for got, want := range map[string]string{
+		l.Seen("request", " ms", 0.01, nil):    "canary 3.1x stable's odds of a request over 100 ms, 480/16,000 against 160/16,000; p = 9e-19 < 0.01",
+		l.Missing(0.01, 0.05, Traffic{10, 10}): "nothing: the canary is worse",
+	} {
+		if got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
 	}
 	restored := l
 	roundTrip(t, &restored)
 	if err := restored.Check(); err != nil || restored.LogE() != l.LogE() || restored.E() != l.E() {
 		t.Errorf("%v: %v and %v", err, restored.LogE(), l.LogE())
+	}
+}
+
+func TestLatencySaysWhatIsMissing(t *testing.T) {
+	l, err := NewLatency([]float64{25, 100}, DefaultTolerances(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.DispersionLimit = 1
+	if got := l.Missing(0.01, 0.05, Traffic{}); got != "needs traffic to the canary" {
+		t.Error(got)
+	}
+	stable := newHistogram(t, someBounds, []int64{200, 500, 900, 990, 1000})
+	slower := newHistogram(t, someBounds, []int64{20, 49, 90, 96, 100})
+	for i, want := range []string{
+		"needs about 1.4k more canary requests at this weight to pass: 2 min",
+		"needs about 890 more canary requests at this weight to roll back: 89 s",
+	} {
+		canary := []Histogram{newHistogram(t, someBounds, []int64{20, 50, 90, 99, 100}), slower}[i]
+		for range 3 {
+			if err := l.Observe(canary, stable); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := l.Missing(0.01, 0.05, Traffic{10, 100}); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	// The bound that takes longest is the one to wait for, and an alpha that is shared
+	// takes longer.
+	if all, one := l.forecastRollBack(0.01, Traffic{10, 100}), l.Comparisons[1].ForecastRollBack(0.01, 1, Traffic{10, 100}); all.Requests <= one.Requests {
+		t.Errorf("%v for a part of alpha, %v for all of it", all, one)
+	}
+}
+
+func TestLatencyDispersionHasALimit(t *testing.T) {
+	l, err := NewLatency([]float64{25}, DefaultTolerances(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := l.Dispersion(0); d != UnknownDispersion() {
+		t.Errorf("nothing known: %v", d)
+	}
+	slow, fast := newHistogram(t, someBounds, []int64{1, 100, 900, 990, 1000}), newHistogram(t, someBounds, []int64{200, 900, 950, 990, 1000})
+	for range 5 {
+		if err := l.ObserveHalves(slow, fast); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d := l.Dispersion(0); d < 100 {
+		t.Errorf("without a limit: %v", d)
+	}
+	if l.DispersionLimit = 4; l.Dispersion(0) != 4 {
+		t.Errorf("with a limit: %v", l.Dispersion(0))
+	}
+}
+
+// TestFewWindowsAreTrustedLittle holds that the caution of the first windows wears off,
+// and is never more than that of knowing nothing.
+func TestFewWindowsAreTrustedLittle(t *testing.T) {
+	for n, want := range map[int64]float64{0: 1, 5: 3.1, 10: 2.06, 20: 1.61, 50: 1.33, 5760: 1.02} {
+		if got := fewWindows(n); math.Abs(got-want) > 0.02*want {
+			t.Errorf("%d windows: %v, want %v", n, got, want)
+		}
+	}
+	for n := range int64(1000) {
+		if n > 0 && fewWindows(n+1) > fewWindows(n) {
+			t.Errorf("%d windows are trusted less than %d", n+1, n)
+		}
+	}
+	l, err := NewLatency([]float64{25}, DefaultTolerances(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alike := newHistogram(t, someBounds, []int64{1, 500, 900, 990, 1000})
+	for n := range 200 {
+		d := l.Dispersion(0)
+		if n < 3 && d != UnknownDispersion() || d < 1 || d > UnknownDispersion() {
+			t.Errorf("after %d windows without any burst: %v", n, d)
+		}
+		if err := l.ObserveHalves(alike, alike); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d := l.Dispersion(0); d > 1.2 {
+		t.Errorf("after many: %v", d)
+	}
+}
+
+func TestHistogramsAddUp(t *testing.T) {
+	a, b := newHistogram(t, someBounds, []int64{1, 2, 3, 4, 5}), newHistogram(t, someBounds, []int64{0, 1, 1, 1, 7})
+	sum, err := a.Plus(b)
+	if err != nil || !slices.Equal(sum.Below, []int64{1, 3, 4, 5}) || sum.Total != 12 || a.Total != 5 {
+		t.Errorf("%+v, %v", sum, err)
+	}
+	if _, err := a.Plus(newHistogram(t, []float64{1, math.Inf(1)}, []int64{1, 2})); !errors.Is(err, ErrBounds) {
+		t.Error(err)
 	}
 }
 

@@ -29,7 +29,7 @@ func metricCases(kind, at string) []fieldCase {
 		return map[string]any{"name": fmt.Sprintf("m%d", i), "query": "vector(1)", "successWhen": "value < 1.0"}
 	}
 	in := func(field string) string { return at + ".0." + field }
-	const oneMetric = "exactly one of query, builtin and ratio must be set"
+	const oneMetric = "exactly one of query, builtin, ratio and histogram must be set"
 	const oneCondition = "at least one of successWhen and failWhen must be set"
 	return []fieldCase{
 		keyed(kind, at, 1, 20, metric).required(),
@@ -56,8 +56,9 @@ func metricCases(kind, at string) []fieldCase {
 		word(kind, in("warnings"), "Error", "Ignore").optional(),
 		{kind: kind, path: in("builtin"), accept: []any{nil}, refuse: []refusal{{map[string]any{"kind": "ErrorRatio"}, oneMetric}}},
 		{kind: kind, path: in("ratio"), accept: []any{nil}, refuse: []refusal{{map[string]any{"bad": "b", "total": "t"}, oneMetric}}},
+		{kind: kind, path: in("histogram"), accept: []any{nil}, refuse: []refusal{{map[string]any{"buckets": "b"}, oneMetric}}},
 		{kind: kind, path: in("compare"), accept: []any{nil},
-			refuse: []refusal{{map[string]any{}, "compare is for builtin and ratio"}}},
+			refuse: []refusal{{map[string]any{}, "compare is for builtin, ratio and histogram"}}},
 	}
 }
 
@@ -75,14 +76,24 @@ func comparisonCases(kind, at string) []fieldCase {
 	}
 	builtin := metric("builtin", map[string]any{"kind": "ErrorRatio"})
 	ratio := metric("ratio", map[string]any{"bad": "b", "total": "t"})
+	histogram := metric("histogram", map[string]any{"buckets": "b"})
 	in := func(field string, given change) fieldCase {
 		return fieldCase{kind: kind, path: at + ".0." + field}.with(given)
 	}
-	return []fieldCase{
-		in("builtin", builtin).refusing(nil, "exactly one of query, builtin and ratio must be set"),
-		word(kind, at+".0.builtin.kind", "ErrorRatio").with(builtin).required(),
+	bounds := concat(
+		boundsCases(kind, at+".0.builtin", metric("builtin", map[string]any{"kind": "LatencyDistribution"})),
+		boundsCases(kind, at+".0.histogram", histogram),
+	)
+	return append(bounds, []fieldCase{
+		in("builtin.quantiles", builtin).optional().refusing([]any{"0.5"}, "quantiles and le are for LatencyDistribution"),
+		in("builtin.le", builtin).optional().refusing([]any{"100"}, "quantiles and le are for LatencyDistribution"),
+		in("histogram", histogram).refusing(nil, "exactly one of query, builtin, ratio and histogram must be set"),
+		text(kind, at+".0.histogram.buckets", 1, 2048).with(histogram).required(),
+		in("failWhen", histogram).optional().refusing("value < 1.0", conditions),
+		in("builtin", builtin).refusing(nil, "exactly one of query, builtin, ratio and histogram must be set"),
+		word(kind, at+".0.builtin.kind", "ErrorRatio", "LatencyDistribution").with(builtin).required(),
 		word(kind, at+".0.builtin.reporter", "Source", "Destination", "Waypoint").with(builtin).optional(),
-		in("ratio", ratio).refusing(nil, "exactly one of query, builtin and ratio must be set"),
+		in("ratio", ratio).refusing(nil, "exactly one of query, builtin, ratio and histogram must be set"),
 		text(kind, at+".0.ratio.bad", 1, 2048).with(ratio).required(),
 		text(kind, at+".0.ratio.total", 1, 2048).with(ratio).required(),
 		in("compare", builtin).optional().accepting(map[string]any{"tolerance": "2", "unacceptable": "2"}).
@@ -104,6 +115,32 @@ func comparisonCases(kind, at string) []fieldCase {
 		in("nonFinite", builtin).accepting("NoData").refusing("Evaluate", results),
 		in("warnings", builtin).accepting("Error").refusing("Ignore", results),
 		in("noData", builtin).accepting(map[string]any{"policy": "Failure"}),
+	}...)
+}
+
+// boundsCases are those of where the histogram at a path is compared.
+func boundsCases(kind, at string, given change) []fieldCase {
+	const (
+		together  = "at most 4 bounds can be compared: quantiles and le together"
+		between   = "a quantile must be between 0.01 and 0.9999"
+		aQuantile = `should match '^0\.[0-9]{1,4}$'`
+		aBound    = `should match '^[0-9]{1,9}(\.[0-9]{1,6})?$'`
+	)
+	quantile := func(i int) any { return fmt.Sprintf("0.9%d", i) }
+	bound := func(i int) any { return fmt.Sprint(i) }
+	one := func(list, value string) change { return change{at + "." + list, []any{value}} }
+	in := func(path string, also change) fieldCase {
+		return fieldCase{kind: kind, path: at + path}.with(given, also)
+	}
+	return []fieldCase{
+		keyed(kind, at+".quantiles", 1, 4, quantile).with(given).optional(),
+		keyed(kind, at+".le", 1, 4, bound).with(given).optional(),
+		in(".quantiles", one("le", "250")).accepting(items(3, quantile)).refusing(items(4, quantile), together),
+		in(".le", one("quantiles", "0.5")).accepting(items(3, bound)).refusing(items(4, bound), together),
+		in(".quantiles.0", one("quantiles", "0.5")).accepting("0.01", "0.9999").refusing("0.009", between).refusing("0.0", between).
+			refusing("1", aQuantile).refusing("0.99999", tooLong(6)).refusing("99%", aQuantile).refusing("", aQuantile),
+		in(".le.0", one("le", "250")).accepting("0", "0.25", "999999999", "1.123456").refusing("+Inf", aBound).refusing("-1", aBound).
+			refusing("250ms", aBound).refusing("1e3", aBound).refusing("", aBound).refusing("123456789.1234567", tooLong(16)),
 	}
 }
 
@@ -133,7 +170,12 @@ func evidenceCases() []fieldCase {
 		text(analysisRun, all+"leading", 0, 63), text(analysisRun, all+"state", 0, 512),
 		text(analysisRun, one+"odds", 0, 32), text(analysisRun, one+"interval", 0, 64),
 		text(analysisRun, one+"dispersion", 0, 32), text(analysisRun, one+"dispersionMessage", 0, 256),
-		text(analysisRun, one+"missing", 0, 256), text(analysisRun, one+"state", 0, 16384),
+		text(analysisRun, one+"missing", 0, 256), text(analysisRun, one+"state", 0, 32768),
+		text(analysisRun, one+"le", 0, 32),
+		keyed(analysisRun, one+"bounds", 0, 4, func(i int) any { return map[string]any{"le": fmt.Sprint(i)} }),
+		text(analysisRun, one+"bounds.0.le", 0, 32).required(),
+		text(analysisRun, one+"bounds.0.e", 0, 32), text(analysisRun, one+"bounds.0.odds", 0, 32),
+		counter(analysisRun, one+"bounds.0.canary"), counter(analysisRun, one+"bounds.0.stable"),
 		counter(analysisRun, one+"inStep"),
 		moment(analysisRun, one+"through").optional(),
 	}

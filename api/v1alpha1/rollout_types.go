@@ -76,8 +76,9 @@ type RolloutSpec struct {
 	// +required
 	Traffic Traffic `json:"traffic"`
 
-	// analysis says what is measured while the canary has traffic. Without it no
-	// metric is looked at, and steps pass on time and approval alone.
+	// analysis says what is measured while the canary has traffic. Without it steps
+	// pass on time and approval alone, and no metric is looked at, unless the operator
+	// compares canaries by default: then one that is worse is aborted all the same.
 	// +optional
 	Analysis *Analysis `json:"analysis,omitempty"`
 

@@ -25,6 +25,7 @@ type options struct {
 	probeAddress            string
 	profileAddress          string
 	prometheusAddress       string
+	defaultAnalysis         bool
 	allowLoopbackMetrics    bool
 	allowLoopbackNotify     bool
 	concurrency             int
@@ -62,6 +63,8 @@ func newCommand() *cobra.Command {
 	f.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "where to serve /healthz and /readyz; 0 to serve none")
 	f.StringVar(&o.profileAddress, "pprof-bind-address", "0", "where to serve profiles; 0 to serve none")
 	f.StringVar(&o.prometheusAddress, "prometheus-address", "", "Prometheus for metrics that name no provider")
+	f.BoolVar(&o.defaultAnalysis, "default-analysis", false,
+		"compare error ratio and latency of canaries with stable's, by --prometheus-address, for Rollouts with Istio's routing and without analysis: it aborts what is bad, and holds no step")
 	f.BoolVar(&o.allowLoopbackMetrics, "allow-loopback-metrics", false, "let providers be on loopback addresses; only for clusters on one machine")
 	f.BoolVar(&o.allowLoopbackNotify, "allow-loopback-notifications", false, "let notifiers be on loopback addresses; only for clusters on one machine")
 	f.IntVar(&o.concurrency, "concurrency", 32, "how many Rollouts are reconciled at a time")

@@ -226,6 +226,9 @@ func withoutTemplate(obj any) (any, error) {
 
 // addControllers adds all that works, and returns who tells people of it.
 func (o *options) addControllers(ctx context.Context, mgr ctrl.Manager, config *rest.Config, api *contact) (*notify.Dispatcher, error) {
+	if o.defaultAnalysis && o.prometheusAddress == "" {
+		return nil, errors.New("--default-analysis needs --prometheus-address: there is nothing to ask")
+	}
 	apiServer, err := apiServerAddresses(ctx, config)
 	if err != nil {
 		return nil, err
@@ -259,6 +262,8 @@ func (o *options) addControllers(ctx context.Context, mgr ctrl.Manager, config *
 		Alerts:      watch,
 		Breaker:     breaker,
 		Concurrency: o.concurrency,
+
+		DefaultAnalysis: o.defaultAnalysis,
 	}); err != nil {
 		return nil, fmt.Errorf("adding the rollout controller: %w", err)
 	}

@@ -31,9 +31,9 @@ func istioCounters(q analysis.Query, canaryBad float64, warnings ...string) anal
 
 // compared measures a run's comparison until it completes, at most so often; it
 // starts over with what was written after some of them.
-func compared(t *testing.T, p analysis.Provider, measurements, restartAfter int) *v1alpha1.AnalysisRun {
+func compared(t *testing.T, m v1alpha1.Metric, p analysis.Provider, measurements, restartAfter int) *v1alpha1.AnalysisRun {
 	t.Helper()
-	ar := run("checkout", v1alpha1.Metric{Name: "errors", Builtin: &v1alpha1.BuiltinMetric{Kind: v1alpha1.BuiltinErrorRatio}})
+	ar := run("checkout", m)
 	r := newRig(t, rollout("checkout", t0), ar)
 	start := func() {
 		r.measurer = newMeasurer(r.clock, &Providers{fallback: p, timeout: time.Second, clock: r.clock}, limits{1, 1})
@@ -63,6 +63,10 @@ func compared(t *testing.T, p analysis.Provider, measurements, restartAfter int)
 	return r.get(ar)
 }
 
+func errorRatio() v1alpha1.Metric {
+	return v1alpha1.Metric{Name: "errors", Builtin: &v1alpha1.BuiltinMetric{Kind: v1alpha1.BuiltinErrorRatio}}
+}
+
 func answering(canaryBad float64, warnings ...string) fake.Raw {
 	return fake.Raw{Provider: &fake.Provider{}, Samples: func(_ context.Context, q analysis.Query) (analysis.Matrix, error) {
 		return istioCounters(q, canaryBad, warnings...), nil
@@ -70,26 +74,26 @@ func answering(canaryBad float64, warnings ...string) fake.Raw {
 }
 
 func TestComparedCanary(t *testing.T) {
-	bad := compared(t, answering(8), 40, -1)
+	bad := compared(t, errorRatio(), answering(8), 40, -1)
 	if bad.Status.Verdict != v1alpha1.VerdictFailure || !completed(bad) || bad.Status.Comparison.Leading != "errors" {
 		t.Errorf("a bad canary: %s", bad.Status.Message)
 	}
-	good := compared(t, answering(1), 40, -1)
+	good := compared(t, errorRatio(), answering(1), 40, -1)
 	if good.Status.Verdict != v1alpha1.VerdictSuccess {
 		t.Errorf("a good canary: %s", good.Status.Message)
 	}
-	partial := compared(t, answering(8, "partial response"), 3, -1)
+	partial := compared(t, errorRatio(), answering(8, "partial response"), 3, -1)
 	if s := partial.Status.Metrics[0]; s.Errors != 3 || s.Comparison.Canary.Requests != 0 {
 		t.Errorf("warnings were taken for data: %+v", s)
 	}
-	plain := compared(t, fake.Always(1), 2, -1)
+	plain := compared(t, errorRatio(), fake.Always(1), 2, -1)
 	if got := plain.Status.Metrics[0].Measurements[0].Reason; got != string(analysis.ReasonRawUnsupported) {
 		t.Errorf("without the ability: %s", got)
 	}
 }
 
 func TestRestartGivesTheSameEvidence(t *testing.T) {
-	one, other := compared(t, answering(2), 6, -1), compared(t, answering(2), 6, 2)
+	one, other := compared(t, errorRatio(), answering(2), 6, -1), compared(t, errorRatio(), answering(2), 6, 2)
 	a, b := one.Status.Metrics[0].Comparison, other.Status.Metrics[0].Comparison
 	if a.State != b.State || a.E != b.E || a.Canary.Requests == 0 {
 		t.Errorf("after a restart\n%+v\nwithout\n%+v", b, a)

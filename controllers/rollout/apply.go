@@ -120,7 +120,7 @@ func (r *Reconciler) applyRun(ctx context.Context, o *observation, intent *plan.
 	if intent == nil || o.run != nil && o.run.Spec.Subject.Attempt == intent.Attempt {
 		return nil
 	}
-	run := resources.MakeAnalysisRun(o.rollout, intent.Stable, intent.Canary, intent.Attempt)
+	run := resources.MakeAnalysisRun(r.withAnalysis(o.rollout), intent.Stable, intent.Canary, intent.Attempt)
 	if err := r.client.Create(ctx, run); err != nil {
 		if apierrors.IsAlreadyExists(err) {
 			return nil

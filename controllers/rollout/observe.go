@@ -220,7 +220,7 @@ func (r *Reconciler) observeAnalysis(ctx context.Context, o *observation) error 
 		o.LastAttempt = max(o.LastAttempt, runs[i].Spec.Subject.Attempt)
 	}
 	revision, step := judged(o)
-	if revision == "" || o.rollout.Spec.Analysis == nil {
+	if asked, _ := r.analysisOf(o.rollout); revision == "" || asked == nil {
 		return nil
 	}
 	run, err := r.readRun(ctx, types.NamespacedName{

@@ -45,6 +45,8 @@ type Reconciler struct {
 	// either may be nil.
 	alerts  AlertWatch
 	breaker AlertBreaker
+	// analysed has Rollouts measured that ask for nothing.
+	analysed bool
 }
 
 // Reconcile implements reconcile.Reconciler.

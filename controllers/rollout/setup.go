@@ -78,6 +78,9 @@ type Options struct {
 	Alerts AlertWatch
 	// Breaker bounds how many releases alerts abort without a person, or is nil.
 	Breaker AlertBreaker
+	// DefaultAnalysis has canaries compared with stable of Rollouts that ask for no
+	// analysis.
+	DefaultAnalysis bool
 	// Concurrency is the number of Rollouts that are reconciled at a time.
 	Concurrency int
 }
@@ -105,6 +108,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		unsettled: o.Unsettled,
 		alerts:    o.Alerts,
 		breaker:   o.Breaker,
+		analysed:  o.DefaultAnalysis,
 	}
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named("rollout").

@@ -28,10 +28,12 @@ const (
 // problem, which stops new releases but no abort.
 func (r *Reconciler) observeSpec(ctx context.Context, o *observation) {
 	spec := &o.rollout.Spec
+	asked, advises := r.analysisOf(o.rollout)
 	o.Spec = plan.Spec{
 		Replicas:         valueOr(spec.Replicas, 1),
 		Paused:           spec.Paused,
-		Analysed:         spec.Analysis != nil,
+		Analysed:         asked != nil,
+		Advisory:         advises,
 		ProgressDeadline: duration(spec.ProgressDeadline, defaultProgressDeadline),
 		Propagation:      duration(spec.Traffic.PropagationTime, defaultPropagation),
 		Drain:            duration(spec.Traffic.DrainTime, defaultDrain),

@@ -152,9 +152,11 @@ type demoServer struct {
 	injected  metadata.MD // identity plus the mark
 	answer    *structpb.Struct
 	badFrom   time.Time // when requests begin to fail
+	// later is by how much more than its behaviour says it answers later.
+	later func() time.Duration
 }
 
-func newDemoServer(pod *corev1.Pod, b Behaviour) (*demoServer, error) {
+func newDemoServer(pod *corev1.Pod, b Behaviour, slow *slowdowns) (*demoServer, error) {
 	identity := identityOf(pod, b.Version)
 	answer, err := structpb.NewStruct(map[string]any{
 		"pod": pod.Name, "revision": pod.Labels["pod-template-hash"], "version": b.Version,
@@ -164,13 +166,14 @@ func newDemoServer(pod *corev1.Pod, b Behaviour) (*demoServer, error) {
 	}
 	return &demoServer{
 		behaviour: b, identity: identity, answer: answer, badFrom: time.Now().Add(b.GoodFor),
+		later:    func() time.Duration { return slow.draw(pod.Namespace) },
 		injected: metadata.Join(identity, metadata.Pairs(TrailerInjected, "true")),
 	}, nil
 }
 
 func (s *demoServer) get(ctx context.Context) (*structpb.Struct, error) {
-	if s.behaviour.Latency > 0 {
-		timer := time.NewTimer(s.behaviour.Latency)
+	if latency := s.behaviour.Latency + s.later(); latency > 0 {
+		timer := time.NewTimer(latency)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
@@ -223,8 +226,8 @@ type podServer struct {
 
 // servePod listens on every TCP port the pod's containers declare; a pod
 // without any serves nothing.
-func servePod(pod *corev1.Pod, ip string, b Behaviour) (*podServer, error) {
-	app, err := newDemoServer(pod, b)
+func servePod(pod *corev1.Pod, ip string, b Behaviour, slow *slowdowns) (*podServer, error) {
+	app, err := newDemoServer(pod, b, slow)
 	if err != nil {
 		return nil, err
 	}

@@ -156,7 +156,7 @@ func (s *podState) stop() {
 }
 
 func (r *podRunner) serve(pod *corev1.Pod, s *podState) error {
-	server, err := servePod(pod, s.ip, s.plan.behaviour)
+	server, err := servePod(pod, s.ip, s.plan.behaviour, &r.slow)
 	if err != nil {
 		return err
 	}

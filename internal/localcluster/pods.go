@@ -48,6 +48,7 @@ type podRunner struct {
 	nodeIP string
 	log    logr.Logger
 	drains sync.WaitGroup
+	slow   slowdowns
 
 	mu   sync.Mutex
 	pods map[types.NamespacedName]*podState

@@ -47,7 +47,7 @@ func TestParseDemoTag(t *testing.T) {
 
 // TestErrorsAfter holds that a version can be good for a while.
 func TestErrorsAfter(t *testing.T) {
-	s, err := newDemoServer(&corev1.Pod{}, Behaviour{ErrorRate: 1, GoodFor: time.Hour})
+	s, err := newDemoServer(&corev1.Pod{}, Behaviour{ErrorRate: 1, GoodFor: time.Hour}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,6 +44,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.AnalysisSubjectApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("BasicAuth"):
 		return &apiv1alpha1.BasicAuthApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("BoundEvidence"):
+		return &apiv1alpha1.BoundEvidenceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("BucketBounds"):
+		return &apiv1alpha1.BucketBoundsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("BuiltinMetric"):
 		return &apiv1alpha1.BuiltinMetricApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CanaryStrategy"):
@@ -66,6 +70,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.GatewayAPIServicesApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("GatewayAPITraffic"):
 		return &apiv1alpha1.GatewayAPITrafficApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HistogramMetric"):
+		return &apiv1alpha1.HistogramMetricApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("IstioDestinationRule"):
 		return &apiv1alpha1.IstioDestinationRuleApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("IstioServices"):

@@ -33,9 +33,12 @@ func (d *decision) closedGate() *Problem {
 	return nil
 }
 
-// gatedByAnalysis reports whether the current step needs a verdict. Without
-// weight there is nothing to measure.
-func (d *decision) gatedByAnalysis() bool { return d.o.Spec.Analysed && d.p.Step.Weight > 0 }
+// gatedByAnalysis reports whether the current step needs a verdict.
+func (d *decision) gatedByAnalysis() bool { return d.analysed() && !d.o.Spec.Advisory }
+
+// analysed reports whether the current step is measured. Without weight there is
+// nothing to measure.
+func (d *decision) analysed() bool { return d.o.Spec.Analysed && d.p.Step.Weight > 0 }
 
 // judgement is what analysis says of the current step. What was observed is of the
 // step that the decision began with; a step that was entered since has none.

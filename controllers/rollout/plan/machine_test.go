@@ -27,7 +27,7 @@ type machine struct {
 
 func newMachine(t *rapid.T) *machine {
 	w := newWorld(rapid.SampledFrom([]int32{1, 3, 10, 10, 0, 100}).Draw(t, "replicas"), drawSteps(t)...)
-	w.spec.Analysed = rapid.Bool().Draw(t, "analysed")
+	w.spec.Analysed, w.spec.Advisory = rapid.Bool().Draw(t, "analysed"), rapid.Bool().Draw(t, "advisory")
 	w.spec.Propagation = rapid.SampledFrom([]time.Duration{time.Second, 0, time.Minute}).Draw(t, "propagation")
 	w.spec.Drain = rapid.SampledFrom([]time.Duration{30 * time.Second, 0, time.Second}).Draw(t, "drain")
 	w.measure = rapid.SampledFrom([]time.Duration{0, 20 * time.Second}).Draw(t, "measure")
@@ -101,6 +101,7 @@ var disturbances = []struct {
 	{"after promotion", func(m *machine) { drawAfter(m.world, m.t) }},
 	{"pause", func(m *machine) { m.spec.Paused = !m.spec.Paused }},
 	{"analysed", func(m *machine) { m.spec.Analysed = !m.spec.Analysed }},
+	{"advisory", func(m *machine) { m.spec.Advisory = !m.spec.Advisory }},
 	{"invalid", func(m *machine) {
 		m.spec.Problem = toggled(m.spec.Problem, v1alpha1.ReasonInvalidSpec)
 	}},

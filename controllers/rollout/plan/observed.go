@@ -45,6 +45,8 @@ type Spec struct {
 	Paused bool
 	// Analysed is true when metrics are to be measured.
 	Analysed bool
+	// Advisory is true when they abort what is bad, and no step waits for them.
+	Advisory bool
 	// ProgressDeadline, Propagation and Drain are as in the API.
 	ProgressDeadline, Propagation, Drain time.Duration
 	// AfterBake and KeepPrevious are how long after a promotion the canary goes on

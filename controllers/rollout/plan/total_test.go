@@ -74,6 +74,7 @@ func anyObserved(t *rapid.T) Observed {
 		Revision: anyRevision.Draw(t, "revision"), Replicas: anyCount.Draw(t, "replicas"),
 		Steps:  rapid.SliceOfN(rapid.Custom(anyStep), 0, 3).Draw(t, "steps"),
 		Paused: rapid.Bool().Draw(t, "paused"), Analysed: rapid.Bool().Draw(t, "analysed"),
+		Advisory:         rapid.Bool().Draw(t, "advisory"),
 		ProgressDeadline: anyDuration.Draw(t, "deadline"), Propagation: anyDuration.Draw(t, "propagation"),
 		Drain: anyDuration.Draw(t, "drain"), HistoryLimit: rapid.IntRange(0, 2).Draw(t, "history"),
 		DeletedAt: sometimes(t, anyTime, "deleted"), Problem: sometimes(t, problem, "problem"),

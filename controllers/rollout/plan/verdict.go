@@ -126,7 +126,7 @@ func (d *decision) analysisCondition() *Condition {
 	if d.watched() && d.o.Spec.Analysed {
 		return verdictCondition(d.o.Analysis)
 	}
-	if !d.p.releasing() || !d.gatedByAnalysis() || d.p.Step.Name == PromotionStep {
+	if !d.p.releasing() || !d.analysed() || d.p.Step.Name == PromotionStep {
 		return nil
 	}
 	return verdictCondition(d.judgement())

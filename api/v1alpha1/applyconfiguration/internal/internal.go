@@ -335,6 +335,26 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: username
       type:
         scalar: string
+- name: com.github.sluice-dev.sluice.api.v1alpha1.BoundEvidence
+  map:
+    fields:
+    - name: canary
+      type:
+        scalar: numeric
+    - name: e
+      type:
+        scalar: string
+    - name: le
+      type:
+        scalar: string
+    - name: odds
+      type:
+        scalar: string
+    - name: stable
+      type:
+        scalar: numeric
+- name: com.github.sluice-dev.sluice.api.v1alpha1.BucketBound
+  scalar: string
 - name: com.github.sluice-dev.sluice.api.v1alpha1.BuiltinKind
   scalar: string
 - name: com.github.sluice-dev.sluice.api.v1alpha1.BuiltinMetric
@@ -343,6 +363,18 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: kind
       type:
         namedType: com.github.sluice-dev.sluice.api.v1alpha1.BuiltinKind
+    - name: le
+      type:
+        list:
+          elementType:
+            namedType: com.github.sluice-dev.sluice.api.v1alpha1.BucketBound
+          elementRelationship: associative
+    - name: quantiles
+      type:
+        list:
+          elementType:
+            namedType: com.github.sluice-dev.sluice.api.v1alpha1.Quantile
+          elementRelationship: associative
     - name: reporter
       type:
         namedType: com.github.sluice-dev.sluice.api.v1alpha1.Reporter
@@ -380,6 +412,14 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.sluice-dev.sluice.api.v1alpha1.ComparisonEvidence
   map:
     fields:
+    - name: bounds
+      type:
+        list:
+          elementType:
+            namedType: com.github.sluice-dev.sluice.api.v1alpha1.BoundEvidence
+          elementRelationship: associative
+          keys:
+          - le
     - name: canary
       type:
         namedType: com.github.sluice-dev.sluice.api.v1alpha1.RequestCounts
@@ -396,6 +436,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
     - name: interval
+      type:
+        scalar: string
+    - name: le
       type:
         scalar: string
     - name: missing
@@ -486,6 +529,24 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: services
       type:
         namedType: com.github.sluice-dev.sluice.api.v1alpha1.GatewayAPIServices
+- name: com.github.sluice-dev.sluice.api.v1alpha1.HistogramMetric
+  map:
+    fields:
+    - name: buckets
+      type:
+        scalar: string
+    - name: le
+      type:
+        list:
+          elementType:
+            namedType: com.github.sluice-dev.sluice.api.v1alpha1.BucketBound
+          elementRelationship: associative
+    - name: quantiles
+      type:
+        list:
+          elementType:
+            namedType: com.github.sluice-dev.sluice.api.v1alpha1.Quantile
+          elementRelationship: associative
 - name: com.github.sluice-dev.sluice.api.v1alpha1.IstioDestinationRule
   map:
     fields:
@@ -613,6 +674,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: failureLimit
       type:
         scalar: numeric
+    - name: histogram
+      type:
+        namedType: com.github.sluice-dev.sluice.api.v1alpha1.HistogramMetric
     - name: initialDelay
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
@@ -900,6 +964,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: ca
       type:
         namedType: com.github.sluice-dev.sluice.api.v1alpha1.SecretKeyReference
+- name: com.github.sluice-dev.sluice.api.v1alpha1.Quantile
+  scalar: string
 - name: com.github.sluice-dev.sluice.api.v1alpha1.RatioMetric
   map:
     fields:

@@ -11,16 +11,23 @@ import (
 //
 // BuiltinMetric is a metric that needs no PromQL.
 type BuiltinMetricApplyConfiguration struct {
-	// kind of metric. ErrorRatio: the share of requests that failed, by Istio's
+	// kind of metric.
+	//
+	// ErrorRatio: the share of requests that failed, by Istio's
 	// istio_requests_total. A request failed with an HTTP status of 500 or more,
 	// with gRPC status 2, 4, 13, 14 or 15, or without an answer (code 0) unless the
 	// caller itself went away (flag DC).
+	//
+	// LatencyDistribution: the shares of requests that took longer than a few bounds,
+	// by Istio's istio_request_duration_milliseconds. See quantiles and le. Requests
+	// that failed count as any other.
 	Kind *apiv1alpha1.BuiltinKind `json:"kind,omitempty"`
 	// reporter says whose count is taken; requests are never counted twice. Source
 	// (default): the callers' sidecars and gateways, which also see requests that
 	// reached no pod. Destination: the sidecars of the pods themselves, where
 	// callers have none. Waypoint: the waypoint of an ambient mesh.
-	Reporter *apiv1alpha1.Reporter `json:"reporter,omitempty"`
+	Reporter                       *apiv1alpha1.Reporter `json:"reporter,omitempty"`
+	BucketBoundsApplyConfiguration `json:""`
 }
 
 // BuiltinMetricApplyConfiguration constructs a declarative configuration of the BuiltinMetric type for use with
@@ -42,5 +49,25 @@ func (b *BuiltinMetricApplyConfiguration) WithKind(value apiv1alpha1.BuiltinKind
 // If called multiple times, the Reporter field is set to the value of the last call.
 func (b *BuiltinMetricApplyConfiguration) WithReporter(value apiv1alpha1.Reporter) *BuiltinMetricApplyConfiguration {
 	b.Reporter = &value
+	return b
+}
+
+// WithQuantiles adds the given value to the Quantiles field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Quantiles field.
+func (b *BuiltinMetricApplyConfiguration) WithQuantiles(values ...apiv1alpha1.Quantile) *BuiltinMetricApplyConfiguration {
+	for i := range values {
+		b.BucketBoundsApplyConfiguration.Quantiles = append(b.BucketBoundsApplyConfiguration.Quantiles, values[i])
+	}
+	return b
+}
+
+// WithLe adds the given value to the Le field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Le field.
+func (b *BuiltinMetricApplyConfiguration) WithLe(values ...apiv1alpha1.BucketBound) *BuiltinMetricApplyConfiguration {
+	for i := range values {
+		b.BucketBoundsApplyConfiguration.Le = append(b.BucketBoundsApplyConfiguration.Le, values[i])
+	}
 	return b
 }

@@ -7,7 +7,7 @@ package v1alpha1
 //
 // Compare says what is worse. Both numbers are ratios of the canary's odds of a bad
 // request to stable's; as long as few requests are bad, that is how many times as
-// many of them are.
+// many of them are. Of a histogram a request is bad that was above the bound.
 type CompareApplyConfiguration struct {
 	// tolerance is what the canary may be without being aborted for it. A decimal
 	// number. Default 1.2, 1 to 100.

@@ -15,6 +15,9 @@ type ComparisonEvidenceApplyConfiguration struct {
 	E *string `json:"e,omitempty"`
 	// p is a p-value that may be looked at at every moment: 1 over the largest e so far.
 	P *string `json:"p,omitempty"`
+	// le is the bound that odds, interval, canary and stable speak of, of a histogram:
+	// the one with the most evidence against the canary.
+	Le *string `json:"le,omitempty"`
 	// odds is how many times stable's odds of a bad request the canary has. Empty
 	// while there is nothing to tell it from.
 	Odds *string `json:"odds,omitempty"`
@@ -32,6 +35,8 @@ type ComparisonEvidenceApplyConfiguration struct {
 	Dispersion *string `json:"dispersion,omitempty"`
 	// dispersionMessage says where the dispersion comes from.
 	DispersionMessage *string `json:"dispersionMessage,omitempty"`
+	// bounds are what is known at each bound of a histogram, ascending.
+	Bounds []BoundEvidenceApplyConfiguration `json:"bounds,omitempty"`
 	// missing says what it takes until there is a verdict.
 	Missing *string `json:"missing,omitempty"`
 	// through is up to when requests were counted.
@@ -59,6 +64,14 @@ func (b *ComparisonEvidenceApplyConfiguration) WithE(value string) *ComparisonEv
 // If called multiple times, the P field is set to the value of the last call.
 func (b *ComparisonEvidenceApplyConfiguration) WithP(value string) *ComparisonEvidenceApplyConfiguration {
 	b.P = &value
+	return b
+}
+
+// WithLe sets the Le field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Le field is set to the value of the last call.
+func (b *ComparisonEvidenceApplyConfiguration) WithLe(value string) *ComparisonEvidenceApplyConfiguration {
+	b.Le = &value
 	return b
 }
 
@@ -115,6 +128,19 @@ func (b *ComparisonEvidenceApplyConfiguration) WithDispersion(value string) *Com
 // If called multiple times, the DispersionMessage field is set to the value of the last call.
 func (b *ComparisonEvidenceApplyConfiguration) WithDispersionMessage(value string) *ComparisonEvidenceApplyConfiguration {
 	b.DispersionMessage = &value
+	return b
+}
+
+// WithBounds adds the given value to the Bounds field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Bounds field.
+func (b *ComparisonEvidenceApplyConfiguration) WithBounds(values ...*BoundEvidenceApplyConfiguration) *ComparisonEvidenceApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithBounds")
+		}
+		b.Bounds = append(b.Bounds, *values[i])
+	}
 	return b
 }
 

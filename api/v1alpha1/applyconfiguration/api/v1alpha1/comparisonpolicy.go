@@ -12,7 +12,7 @@ import (
 //
 // ComparisonPolicy says how sure one must be of what comparisons of the canary with
 // stable say, and what happens while they say nothing. It is for the metrics with
-// builtin or ratio alone: a metric with query has its own conditions.
+// builtin, ratio or histogram alone: a metric with query has its own conditions.
 type ComparisonPolicyApplyConfiguration struct {
 	// alpha is the probability with which a canary that is no worse than tolerated
 	// is aborted, in the whole release: over all its comparisons, all its steps and

@@ -10,8 +10,8 @@ import (
 // MetricApplyConfiguration represents a declarative configuration of the Metric type for use
 // with apply.
 //
-// Metric is something to measure: exactly one of builtin and ratio, which compare
-// the canary with stable, and query, whose value must meet conditions.
+// Metric is something to measure: exactly one of builtin, ratio and histogram, which
+// compare the canary with stable, and query, whose value must meet conditions.
 //
 // A comparison counts the requests of both revisions in the same windows of time,
 // an interval long, and collects evidence over the whole release. The canary is
@@ -40,7 +40,9 @@ type MetricApplyConfiguration struct {
 	Builtin *BuiltinMetricApplyConfiguration `json:"builtin,omitempty"`
 	// ratio compares the share of what is bad in two counters of the user's own.
 	Ratio *RatioMetricApplyConfiguration `json:"ratio,omitempty"`
-	// compare says what is worse, for builtin and ratio.
+	// histogram compares how much is slow, or large, in a histogram of the user's own.
+	Histogram *HistogramMetricApplyConfiguration `json:"histogram,omitempty"`
+	// compare says what is worse, for builtin, ratio and histogram.
 	Compare *CompareApplyConfiguration `json:"compare,omitempty"`
 	// window is the most that {{window}} stands for. Default 5m, 1s to 24h.
 	Window *v1.Duration `json:"window,omitempty"`
@@ -132,6 +134,14 @@ func (b *MetricApplyConfiguration) WithBuiltin(value *BuiltinMetricApplyConfigur
 // If called multiple times, the Ratio field is set to the value of the last call.
 func (b *MetricApplyConfiguration) WithRatio(value *RatioMetricApplyConfiguration) *MetricApplyConfiguration {
 	b.Ratio = value
+	return b
+}
+
+// WithHistogram sets the Histogram field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Histogram field is set to the value of the last call.
+func (b *MetricApplyConfiguration) WithHistogram(value *HistogramMetricApplyConfiguration) *MetricApplyConfiguration {
+	b.Histogram = value
 	return b
 }
 

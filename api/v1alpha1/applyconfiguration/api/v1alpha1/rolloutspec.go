@@ -27,8 +27,9 @@ type RolloutSpecApplyConfiguration struct {
 	Strategy *StrategyApplyConfiguration `json:"strategy,omitempty"`
 	// traffic says which routing objects split the service's requests.
 	Traffic *TrafficApplyConfiguration `json:"traffic,omitempty"`
-	// analysis says what is measured while the canary has traffic. Without it no
-	// metric is looked at, and steps pass on time and approval alone.
+	// analysis says what is measured while the canary has traffic. Without it steps
+	// pass on time and approval alone, and no metric is looked at, unless the operator
+	// compares canaries by default: then one that is worse is aborted all the same.
 	Analysis *AnalysisApplyConfiguration `json:"analysis,omitempty"`
 	// afterPromotion keeps watch over a revision that became stable, and the one
 	// before ready to return. Without it a release is over with its promotion.
