@@ -60,7 +60,7 @@ test: ## Run unit tests, and tests against a real API server (built the first ti
 .PHONY: e2e
 e2e: build ## Run the end-to-end suites on a local cluster, under live traffic.
 	@echo "==> e2e: finding the local cluster's programs"
-	@$(GO) run ./internal/localcluster/cmd/build >/dev/null
+	@$(GO) run ./internal/localcluster/cmd/build -all >/dev/null
 	@echo "==> e2e: go test -tags e2e ./internal/localcluster/... ./e2e/..."
 	@SLUICE_GATEWAY_CRDS=$$(internal/tools/gateway-crds.sh) $(GO) test -tags e2e -count=1 -timeout 40m -v -p 1 ./internal/localcluster/... ./e2e/... $(ARGS)
 

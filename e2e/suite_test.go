@@ -67,7 +67,7 @@ func prepare() error {
 			return fmt.Errorf("passing the operator's path on: %w", err)
 		}
 	}
-	return localcluster.Enter(localcluster.EnterOptions{})
+	return localcluster.Enter(localcluster.EnterOptions{Binaries: localcluster.AllTools()})
 }
 
 func TestScenarios(t *testing.T) {
