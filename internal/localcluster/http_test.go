@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -172,6 +174,37 @@ func TestEnvoyBootstrap(t *testing.T) {
 	for _, addrs := range [][2]string{{"nowhere", "127.0.0.1:1"}, {"127.0.0.1:1", "nowhere"}} {
 		if _, err := envoyBootstrap(addrs[0], addrs[1], "10.244.0.2"); err == nil {
 			t.Errorf("%v: no error", addrs)
+		}
+	}
+}
+
+// What Envoy refused must never pass for nothing: not for want of statistics either.
+func TestRejected(t *testing.T) {
+	content, status := "", http.StatusOK
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/stats" || r.URL.Query().Get("filter") != "update_rejected" {
+			t.Errorf("asked for %s", r.URL)
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, content)
+	}))
+	defer server.Close()
+	g := &Gateway{admin: strings.TrimPrefix(server.URL, "http://")}
+	for _, c := range []struct {
+		name, content string
+		status        int
+		want          []string
+		fails         bool
+	}{
+		{"nothing", "lds.update_rejected: 0\ncds.update_rejected: 0\n", http.StatusOK, nil, false},
+		{"one", "lds.update_rejected: 10\ncds.update_rejected: 0\n", http.StatusOK, []string{"lds.update_rejected: 10"}, false},
+		{"no statistics", "", http.StatusOK, nil, true},
+		{"an error", "lds.update_rejected: 0\n", http.StatusServiceUnavailable, nil, true},
+	} {
+		content, status = c.content, c.status
+		got, err := g.Rejected(t.Context())
+		if !slices.Equal(got, c.want) || (err != nil) != c.fails {
+			t.Errorf("%s: %v, %v", c.name, got, err)
 		}
 	}
 }
