@@ -118,7 +118,7 @@ func TestSamplesAreAccepted(t *testing.T) {
 			t.Errorf("%s %s: %v", u.GetKind(), u.GetName(), err)
 		}
 	}
-	for kind, want := range map[string]int{"Rollout": 3, "VirtualService": 2, "DestinationRule": 1, "HTTPRoute": 1, "MetricProvider": 1, "RolloutAction": 5} {
+	for kind, want := range map[string]int{"Rollout": 4, "VirtualService": 3, "DestinationRule": 2, "Gateway": 1, "HTTPRoute": 1, "MetricProvider": 1, "RolloutAction": 5} {
 		if seen[kind] != want {
 			t.Errorf("samples have %d objects of kind %s, want %d", seen[kind], kind, want)
 		}

@@ -3,14 +3,20 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"os"
+	"regexp"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/demo"
 	"github.com/sluice-dev/sluice/internal/localcluster"
 )
 
@@ -38,15 +44,15 @@ func newEdgeService(namespace string, steps ...v1alpha1.Step) *service {
 	return s
 }
 
-// callGateway begins to send requests through the gateway.
-func (s *service) callGateway(ctx context.Context, http2 bool) *localcluster.Traffic {
+// callGateway begins to send requests for a host through the gateway.
+func (s *service) callGateway(ctx context.Context, host string, http2 bool) *localcluster.Traffic {
 	GinkgoHelper()
 	name := "web-" + s.Namespace
 	if http2 {
 		name = "web2-" + s.Namespace
 	}
 	t, err := cluster.NewTraffic(localcluster.TrafficOptions{
-		Name: name, Target: s.Target(), RPS: rps, Gateway: ingress, Host: s.Host(), HTTP2: http2,
+		Name: name, Target: s.Target(), RPS: rps, Gateway: ingress, Host: host, HTTP2: http2,
 	})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(t.Stop)
@@ -92,7 +98,7 @@ var _ = Describe("Envoy", Ordered, func() {
 		clients := map[*service]map[string]*localcluster.Traffic{}
 		for _, s := range both {
 			clients[s] = map[string]*localcluster.Traffic{
-				"HTTP/1.1": s.callGateway(ctx, false), "HTTP/2": s.callGateway(ctx, true),
+				"HTTP/1.1": s.callGateway(ctx, s.Host(), false), "HTTP/2": s.callGateway(ctx, s.Host(), true),
 			}
 			olds[s] = s.get(ctx).Status.Stable.Revision
 			revisions[s] = s.release(ctx, "v2")
@@ -123,7 +129,7 @@ var _ = Describe("Envoy", Ordered, func() {
 		deploy(ctx, s)
 		stable := s.get(ctx).Status.Stable.Revision
 		clients := map[string]*localcluster.Traffic{
-			"HTTP/1.1": s.callGateway(ctx, false), "HTTP/2": s.callGateway(ctx, true),
+			"HTTP/1.1": s.callGateway(ctx, s.Host(), false), "HTTP/2": s.callGateway(ctx, s.Host(), true),
 		}
 		// What fails is HTTP alone: no metric but that of the gateway's requests tells.
 		Eventually(func() int64 { return s.traffic.Snapshot().Total().Requests }).Should(BeNumerically(">", 0))
@@ -153,4 +159,49 @@ var _ = Describe("Envoy", Ordered, func() {
 		}
 		accepted(ctx)
 	}, SpecTimeout(2*time.Minute))
+
+	It("carries out the sample of a service behind the ingress gateway", func(ctx SpecContext) {
+		s := newService("sample")
+		s.Name = "storefront"
+		applySample(ctx, s.Namespace, "../config/samples/ingress/storefront.yaml")
+		DeferCleanup(s.cleanUp)
+		s.eventually(ctx, "deployed", ready)
+		clients := map[string]*localcluster.Traffic{"HTTP/1.1": s.callGateway(ctx, "storefront.example.com", false)}
+		s.edit(ctx, func(r *v1alpha1.Rollout) {
+			template := r.Spec.Workload.Template
+			template.Raw = bytes.Replace(template.Raw, []byte(demo.DemoImage+":v1"), []byte(demo.DemoImage+":v2"), 1)
+		})
+		s.eventually(ctx, "released", func(r *v1alpha1.Rollout) bool { return r.Status.Canary != nil })
+		r := s.within(ctx, time.Minute, "promoted", func(r *v1alpha1.Rollout) bool { return ready(r) && r.Status.Canary == nil })
+		share := func() float64 {
+			now := time.Now()
+			return clients["HTTP/1.1"].Window(now.Add(-time.Second), now).Share(r.Status.Stable.Revision)
+		}
+		Eventually(share).Should(BeNumerically("==", 1))
+		rest(ctx, s)
+		ended(s.Namespace, clients)
+		accepted(ctx)
+	}, SpecTimeout(2*time.Minute))
 })
+
+// minutes are the times of the sample that a scenario has no time for.
+var minutes = regexp.MustCompile(`(bake|interval|initialDelay): [0-9]+[ms]`)
+
+// applySample applies a sample as it is, but for its image, and for its times: each
+// is a second.
+func applySample(ctx context.Context, namespace, path string) {
+	GinkgoHelper()
+	Expect(cluster.ApplyYAML(ctx, "apiVersion: v1\nkind: Namespace\nmetadata: {name: "+namespace+"}\n")).To(Succeed())
+	text, err := os.ReadFile(path)
+	Expect(err).NotTo(HaveOccurred())
+	text = minutes.ReplaceAll(text, []byte("$1: 1s"))
+	text = regexp.MustCompile(`image: \S+`).ReplaceAll(text, []byte("image: "+demo.DemoImage+":v1"))
+	var objects []*unstructured.Unstructured
+	for _, document := range bytes.Split(text, []byte("\n---\n")) {
+		object := &unstructured.Unstructured{}
+		Expect(yaml.Unmarshal(document, &object.Object)).To(Succeed())
+		object.SetNamespace(namespace)
+		objects = append(objects, object)
+	}
+	Expect(cluster.ApplyObjects(ctx, objects...)).To(Succeed())
+}
