@@ -112,7 +112,9 @@ func (c *Checker) checkCapacity(ch *change) {
 }
 
 // checkScaleDown holds C for pods that the operator takes away: only what is beyond
-// the need of a revision with traffic, and anything once it was drained.
+// the need of a revision with traffic, and anything once it was drained. Stable is
+// scaled as the spec says at any time, in the moment after it handed all traffic
+// over, too: that many pods can carry whatever still arrives.
 func (c *Checker) checkScaleDown(ch *change) {
 	if ch.Kind != KindReplicaSet || ch.Writer == "" || ch.old == nil {
 		return
@@ -140,6 +142,7 @@ func (c *Checker) checkScaleDown(ch *change) {
 			if asked := need(r, revision, s.weight(revision)); after < asked {
 				c.violate(Capacity, ch.Version, "ReplicaSet %s was scaled to %d, but has %d%% and needs %d pods", ch.Name, after, s.weight(revision), asked)
 			}
+		case r.Status.Stable != nil && r.Status.Stable.Revision == revision && after >= ptr.Deref(r.Spec.Replicas, 1):
 		default:
 			c.checkDrained(ch, r, revision, after)
 		}
