@@ -83,6 +83,7 @@ type Cluster struct {
 	prometheus *Process
 	scrapes    []scrapeTarget
 	traffic    []*Traffic
+	gateway    bool // StartGateway was called
 	stopped    bool
 }
 

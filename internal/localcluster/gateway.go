@@ -71,6 +71,13 @@ func (c *Cluster) StartGateway(ctx context.Context) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.mu.Lock()
+	again := c.gateway
+	c.gateway = true
+	c.mu.Unlock()
+	if again {
+		return nil, errors.New("the gateway was started already")
+	}
 	if err := c.ApplyYAML(ctx, fmt.Sprintf(gatewayManifest, gatewayName, istioNamespace, gatewayPort)); err != nil {
 		return nil, fmt.Errorf("install the gateway: %w", err)
 	}
