@@ -34,7 +34,7 @@ func (s situation) observed() Observed {
 			Step: &StepPosition{Name: "half", Weight: 50, EnteredAt: since, ProgressAt: since, Progress: s.canaries}},
 		ReplicaSets: []ReplicaSet{
 			{Revision: "a", Name: "a", Desired: replicas, Replicas: replicas, Available: s.stables},
-			{Revision: "b", Name: "b", Desired: 5, Replicas: 5, Available: s.canaries},
+			{Revision: "b", Name: "b", Desired: max(5, s.canaries), Replicas: max(5, s.canaries), Available: s.canaries},
 		},
 		Routing: Routing{Known: true, Since: since, State: trafficrouting.State{
 			Stable: s.stable, Canary: s.canary, MinWeight: s.least, MaxWeight: s.most, FitMin: s.fitMin, FitMax: s.fitMax}},
