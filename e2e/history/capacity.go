@@ -104,7 +104,9 @@ func (c *Checker) checkCapacity(ch *change) {
 			if known, ok := t.carried[revision]; ok {
 				asked = min(asked, max(1, known))
 			}
-			t.carried[revision] = max(t.carried[revision], ready)
+			// Who asked for fewer pods meanwhile, and for more again, had it carried by
+			// the few.
+			t.carried[revision] = max(min(t.carried[revision], asked), ready)
 			c.state(r.Name+"/"+revision, Capacity, ch.Version, !holds(ready, asked),
 				fmt.Sprintf("revision %s has %d%% and %d ready pods of the %d that this needs", revision, weight, ready, asked))
 		}

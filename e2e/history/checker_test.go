@@ -134,6 +134,16 @@ var good = map[string]func(*story){
 		s.put(user, KindRollout, "app", s.rollout)
 		s.scale(alice, "a", 2)
 	},
+	"fewer replicas are asked for, and at once more again": func(s *story) {
+		s.released()
+		s.rollout.Spec.Replicas = ptr.To[int32](2)
+		s.put(user, KindRollout, "app", s.rollout)
+		s.scale(alice, "a", 2)
+		s.put(user, KindPod, "app-a-2", nil)
+		s.put(user, KindPod, "app-a-3", nil)
+		s.rollout.Spec.Replicas = ptr.To[int32](4)
+		s.put(user, KindRollout, "app", s.rollout)
+	},
 	"a pod of many restarts": func(s *story) {
 		s.second()
 		s.put(user, KindPod, "app-a-0", nil)
