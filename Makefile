@@ -10,6 +10,9 @@ URI ?= https://github.com/sluice-dev/sluice/releases/download/$(VERSION)
 PLATFORMS ?=
 # More arguments of "go test", for test and e2e, and of bench-analysis: make test ARGS='-run TestDefaults ./api/...'
 ARGS ?=
+# Of soak: how many releases, and the seed of what happens in them.
+ROUNDS ?= 50
+SEED ?= 1
 
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
@@ -60,9 +63,16 @@ test: ## Run unit tests, and tests against a real API server (built the first ti
 .PHONY: e2e
 e2e: build ## Run the end-to-end suites on a local cluster, under live traffic.
 	@echo "==> e2e: finding the local cluster's programs"
-	@$(GO) run ./internal/localcluster/cmd/build >/dev/null
+	@$(GO) run ./internal/localcluster/cmd/build -all >/dev/null
 	@echo "==> e2e: go test -tags e2e ./internal/localcluster/... ./e2e/..."
 	@SLUICE_GATEWAY_CRDS=$$(internal/tools/gateway-crds.sh) $(GO) test -tags e2e -count=1 -timeout 40m -v -p 1 ./internal/localcluster/... ./e2e/... $(ARGS)
+
+.PHONY: soak
+soak: build ## Release 50 times back to back under load, half of it aborted or superseded, with restarts (8 minutes): ROUNDS=50 SEED=1.
+	@echo "==> soak: finding the local cluster's programs"
+	@$(GO) run ./internal/localcluster/cmd/build -all >/dev/null
+	@echo "==> soak: $(ROUNDS) rounds, seed $(SEED)"
+	@SLUICE_SOAK_ROUNDS=$(ROUNDS) SLUICE_SOAK_SEED=$(SEED) $(GO) test -tags e2e -count=1 -timeout 0 -v ./e2e -ginkgo.v -ginkgo.focus Soak
 
 .PHONY: bench
 bench: build ## Measure on a local cluster: reaction times, fleets, idle cost, restarts.

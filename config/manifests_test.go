@@ -157,7 +157,7 @@ func TestSamplesAreAccepted(t *testing.T) {
 			t.Errorf("%s %s: %v", u.GetKind(), u.GetName(), err)
 		}
 	}
-	for kind, want := range map[string]int{"Rollout": 4, "VirtualService": 3, "DestinationRule": 1, "HTTPRoute": 1, "MetricProvider": 1, "Notifier": 2, "RolloutAction": 6} {
+	for kind, want := range map[string]int{"Rollout": 5, "VirtualService": 4, "DestinationRule": 2, "Gateway": 1, "HTTPRoute": 1, "MetricProvider": 1, "Notifier": 2, "RolloutAction": 6} {
 		if seen[kind] != want {
 			t.Errorf("samples have %d objects of kind %s, want %d", seen[kind], kind, want)
 		}

@@ -67,7 +67,7 @@ func prepare() error {
 			return fmt.Errorf("passing the operator's path on: %w", err)
 		}
 	}
-	return localcluster.Enter(localcluster.EnterOptions{})
+	return localcluster.Enter(localcluster.EnterOptions{Binaries: localcluster.AllTools()})
 }
 
 func TestScenarios(t *testing.T) {
@@ -78,7 +78,7 @@ func TestScenarios(t *testing.T) {
 	SetDefaultConsistentlyPollingInterval(50 * time.Millisecond)
 	EnforceDefaultTimeoutsWhenUsingContexts()
 	config, reporter := GinkgoConfiguration()
-	config.Timeout = 35 * time.Minute
+	config.Timeout = max(35*time.Minute, soakTime()+5*time.Minute)
 	RunSpecs(t, "Sluice on a local cluster", config, reporter)
 }
 

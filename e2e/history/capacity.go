@@ -104,7 +104,9 @@ func (c *Checker) checkCapacity(ch *change) {
 			if known, ok := t.carried[revision]; ok {
 				asked = min(asked, max(1, known))
 			}
-			t.carried[revision] = max(t.carried[revision], ready)
+			// Who asked for fewer pods meanwhile, and for more again, had it carried by
+			// the few.
+			t.carried[revision] = max(min(t.carried[revision], asked), ready)
 			c.state(r.Name+"/"+revision, Capacity, ch.Version, !holds(ready, asked),
 				fmt.Sprintf("revision %s has %d%% and %d ready pods of the %d that this needs", revision, weight, ready, asked))
 		}
@@ -112,7 +114,9 @@ func (c *Checker) checkCapacity(ch *change) {
 }
 
 // checkScaleDown holds C for pods that the operator takes away: only what is beyond
-// the need of a revision with traffic, and anything once it was drained.
+// the need of a revision with traffic, and anything once it was drained. Stable is
+// scaled as the spec says at any time, in the moment after it handed all traffic
+// over, too: that many pods can carry whatever still arrives.
 func (c *Checker) checkScaleDown(ch *change) {
 	if ch.Kind != KindReplicaSet || ch.Writer == "" || ch.old == nil {
 		return
@@ -127,22 +131,28 @@ func (c *Checker) checkScaleDown(ch *change) {
 		return
 	}
 	for _, r := range c.world.rollouts(ch.Namespace) {
-		revision, ok := revisionOf(r, before)
-		s, known := c.world.splitOf(r)
-		kept := r.Status.AfterPromotion
-		switch {
-		case !ok:
-		case kept != nil && kept.Previous == revision && after < ptr.Deref(r.Spec.Replicas, 1):
-			c.violate(Capacity, ch.Version, "ReplicaSet %s was scaled to %d, but is kept ready to return with %d pods", ch.Name, after, ptr.Deref(r.Spec.Replicas, 1))
-		case !known:
-			c.violate(Capacity, ch.Version, "ReplicaSet %s was scaled to %d while the routing is not there to say who has traffic", ch.Name, after)
-		case s.weight(revision) > 0:
-			if asked := need(r, revision, s.weight(revision)); after < asked {
-				c.violate(Capacity, ch.Version, "ReplicaSet %s was scaled to %d, but has %d%% and needs %d pods", ch.Name, after, s.weight(revision), asked)
-			}
-		default:
-			c.checkDrained(ch, r, revision, after)
+		if revision, ok := revisionOf(r, before); ok {
+			c.checkFewer(ch, r, revision, after)
 		}
+	}
+}
+
+// checkFewer holds C for a revision that is left with so many pods.
+func (c *Checker) checkFewer(ch *change, r *v1alpha1.Rollout, revision string, after int32) {
+	s, known := c.world.splitOf(r)
+	kept, stable, replicas := r.Status.AfterPromotion, r.Status.Stable, ptr.Deref(r.Spec.Replicas, 1)
+	switch {
+	case kept != nil && kept.Previous == revision && after < replicas:
+		c.violate(Capacity, ch.Version, "ReplicaSet %s was scaled to %d, but is kept ready to return with %d pods", ch.Name, after, replicas)
+	case !known:
+		c.violate(Capacity, ch.Version, "ReplicaSet %s was scaled to %d while the routing is not there to say who has traffic", ch.Name, after)
+	case s.weight(revision) > 0:
+		if asked := need(r, revision, s.weight(revision)); after < asked {
+			c.violate(Capacity, ch.Version, "ReplicaSet %s was scaled to %d, but has %d%% and needs %d pods", ch.Name, after, s.weight(revision), asked)
+		}
+	case stable != nil && stable.Revision == revision && after >= replicas:
+	default:
+		c.checkDrained(ch, r, revision, after)
 	}
 }
 

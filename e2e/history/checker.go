@@ -192,6 +192,13 @@ func (c *Checker) Written(namespace string) int {
 	return c.written[namespace]
 }
 
+// Versions returns how many versions in a namespace the history tells of.
+func (c *Checker) Versions(namespace string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.history(namespace))
+}
+
 // Lines of history that a report shows before and after a violation.
 const (
 	linesBefore = 25

@@ -128,6 +128,22 @@ var good = map[string]func(*story){
 		s.put(user, KindRollout, "app", s.rollout)
 		s.scale(alice, "a", 8)
 	},
+	"fewer replicas are asked for in the middle of a promotion": func(s *story) {
+		s.handedOver()
+		s.rollout.Spec.Replicas = ptr.To[int32](2)
+		s.put(user, KindRollout, "app", s.rollout)
+		s.scale(alice, "a", 2)
+	},
+	"fewer replicas are asked for, and at once more again": func(s *story) {
+		s.released()
+		s.rollout.Spec.Replicas = ptr.To[int32](2)
+		s.put(user, KindRollout, "app", s.rollout)
+		s.scale(alice, "a", 2)
+		s.put(user, KindPod, "app-a-2", nil)
+		s.put(user, KindPod, "app-a-3", nil)
+		s.rollout.Spec.Replicas = ptr.To[int32](4)
+		s.put(user, KindRollout, "app", s.rollout)
+	},
 	"a pod of many restarts": func(s *story) {
 		s.second()
 		s.put(user, KindPod, "app-a-0", nil)
@@ -274,6 +290,10 @@ var bad = map[string]struct {
 	"scaled down before the drain time": {Capacity, "after it last had weight", func(s *story) {
 		s.promoted()
 		s.scale(alice, "a", 0)
+	}},
+	"scaled down below the replicas before the drain time": {Capacity, "after it last had weight", func(s *story) {
+		s.handedOver()
+		s.scale(alice, "a", 2)
 	}},
 	"scaled down without routing": {Capacity, "is not there to say", func(s *story) {
 		s.released()

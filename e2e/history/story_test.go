@@ -283,14 +283,19 @@ func (s *story) back(edit ...func(*v1alpha1.RolloutStatus)) {
 	})
 }
 
-// promoted tells until b is stable.
-func (s *story) promoted() {
+// handedOver tells until b has all traffic, and a is stable all the same.
+func (s *story) handedOver() {
 	s.second()
 	s.action(v1alpha1.ActionPromote, "p")
 	s.enter(2, promotion, 100)
 	s.scale(alice, "b", 4)
 	s.pods("b", 2, 4)
 	s.split(alice, 100)
+}
+
+// promoted tells until b is stable.
+func (s *story) promoted() {
+	s.handedOver()
 	s.inForce()
 	s.bind(alice, "b", "b")
 	s.status(func(r *v1alpha1.RolloutStatus) {

@@ -25,10 +25,13 @@ const metricWindow = time.Minute
 // increase() and rate() would take their first sample for no errors at all.
 func ErrorRatio(most string, interval time.Duration, count int32) v1alpha1.Metric {
 	all := canarySelector("")
+	// Only gRPC has a status of its own: its failures are no HTTP errors.
 	bad := canarySelector(fmt.Sprintf(`,grpc_response_status=~"%s"`, badStatuses))
+	badHTTP := canarySelector(`,grpc_response_status="",response_code=~"5.."`)
 	return v1alpha1.Metric{
 		Name: "error-ratio",
-		Query: "(" + counted("istio_requests_total", bad) + " or vector(0))\n/\n" +
+		Query: "((" + counted("istio_requests_total", bad) + " or vector(0)) + (" +
+			counted("istio_requests_total", badHTTP) + " or vector(0)))\n/\n" +
 			counted("istio_requests_total", all),
 		SuccessWhen: "value <= " + most,
 		Interval:    &metav1.Duration{Duration: interval},

@@ -35,6 +35,9 @@ type Service struct {
 	// Route makes the split one of two Services by a route of the Gateway API of this
 	// kind, HTTPRoute or GRPCRoute.
 	Route v1alpha1.GatewayAPIRouteKind
+	// Gateway has the service called through an Istio Gateway, too, by HTTP: for
+	// Host, by a route of its own that the Rollout moves with the other.
+	Gateway bool
 	// Propagation and Drain as in the Rollout; 500ms and 2s without them.
 	Propagation, Drain time.Duration
 	// AfterPromotion as in the Rollout; nothing without it.
@@ -58,6 +61,9 @@ func (s Service) Target() string {
 func (s Service) RoutingYAML() string {
 	if s.Route != "" {
 		return fmt.Sprintf(routeYAML, s.Namespace, s.Name, s.Route)
+	}
+	if s.Gateway {
+		return s.gatewayYAML()
 	}
 	if s.Services {
 		return fmt.Sprintf(servicesYAML, s.Namespace, s.Name)
@@ -182,8 +188,12 @@ func (s Service) traffic() v1alpha1.Traffic {
 		}
 		return traffic
 	}
+	routes := []string{"primary"}
+	if s.Gateway {
+		routes = append(routes, gatewayRoute)
+	}
 	traffic.Istio = &v1alpha1.IstioTraffic{
-		VirtualServices: []v1alpha1.IstioVirtualService{{Name: s.Name, Routes: []string{"primary"}}},
+		VirtualServices: []v1alpha1.IstioVirtualService{{Name: s.Name, Routes: routes}},
 	}
 	if s.Services {
 		traffic.Istio.Services = &v1alpha1.IstioServices{Stable: s.Name + "-stable", Canary: s.Name + "-canary"}
@@ -232,7 +242,7 @@ func (s Service) template() (*runtime.RawExtension, error) {
 			"containers": []any{map[string]any{
 				"name":  "app",
 				"image": image + ":" + s.Version,
-				"ports": []any{map[string]any{"name": "grpc", "containerPort": 8080}},
+				"ports": s.ports(),
 			}},
 		},
 	})
@@ -240,6 +250,15 @@ func (s Service) template() (*runtime.RawExtension, error) {
 		return nil, fmt.Errorf("writing the pod template: %w", err)
 	}
 	return &runtime.RawExtension{Raw: raw}, nil
+}
+
+// ports of the container: HTTP is served only where it is asked for.
+func (s Service) ports() []any {
+	ports := []any{map[string]any{"name": "grpc", "containerPort": 8080}}
+	if s.Gateway {
+		ports = append(ports, map[string]any{"name": "http", "containerPort": 8081})
+	}
+	return ports
 }
 
 func durationOr(d, otherwise time.Duration) *metav1.Duration {

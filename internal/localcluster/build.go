@@ -26,6 +26,7 @@ type Binaries struct {
 	IstioCRDs    string
 	Prometheus   string
 	Alertmanager string
+	Envoy        string
 }
 
 // MissingBinaryError says which program is neither in the cache nor in
@@ -36,12 +37,12 @@ type MissingBinaryError struct {
 }
 
 func (e *MissingBinaryError) Error() string {
-	return fmt.Sprintf("%s is not built (looked for %s): run \"go run ./internal/localcluster/cmd/build\" "+
-		"outside the cluster's namespaces first", e.Name, e.Path)
+	return fmt.Sprintf("%s is not built (looked for %s): run \"go run ./internal/localcluster/cmd/build %s\" "+
+		"outside the cluster's namespaces first", e.Name, e.Path, e.Name)
 }
 
-// EnsureBinaries returns the named programs (all of them when none is named),
-// building what is missing into a cache outside the source tree:
+// EnsureBinaries returns the named programs (all that Go can build when none is
+// named), building or fetching what is missing into a cache outside the source tree:
 // $SLUICE_CACHE, or the user's cache folder. Builds take minutes and need the
 // Go module proxy; progress goes to log, which may be nil. Programs that are
 // there already cost a file look-up and no go command. Two callers at once do
@@ -101,6 +102,8 @@ func (b *Binaries) add(from *build) {
 		b.Prometheus = from.path
 	case ToolAlertmanager:
 		b.Alertmanager = from.path
+	case ToolEnvoy:
+		b.Envoy = from.path
 	}
 }
 
@@ -163,19 +166,23 @@ func newBuild(t tool, log io.Writer) (*build, error) {
 		return nil, err
 	}
 	module := filepath.Join(tools, t.module)
-	goMod, err := os.ReadFile(filepath.Join(module, "go.mod"))
-	if err != nil {
-		return nil, fmt.Errorf("read pinned modules of %s: %w", t.name, err)
-	}
-	goSum, err := os.ReadFile(filepath.Join(module, "go.sum"))
-	if err != nil {
-		return nil, fmt.Errorf("read pinned modules of %s: %w", t.name, err)
+	var pins [][]byte
+	for _, name := range t.pins() {
+		pin, err := os.ReadFile(filepath.Join(module, name))
+		if err != nil {
+			return nil, fmt.Errorf("read what %s is pinned to: %w", t.name, err)
+		}
+		pins = append(pins, pin)
 	}
 	root, err := cacheRoot()
 	if err != nil {
 		return nil, err
 	}
-	key := t.cacheKey(goMod, goSum, platform{runtime.Version(), runtime.GOOS, runtime.GOARCH})
+	on := platform{runtime.Version(), runtime.GOOS, runtime.GOARCH}
+	if t.fetched() {
+		on.goVersion = ""
+	}
+	key := t.cacheKey(on, pins...)
 	return &build{tool: t, module: module, path: filepath.Join(root, "bin", key, t.name), log: log}, nil
 }
 
@@ -203,6 +210,9 @@ func (b *build) ensure(ctx context.Context) error {
 	defer unlock()
 	if b.complete() {
 		return nil
+	}
+	if b.tool.fetched() {
+		return b.fetch(ctx)
 	}
 	if b.tool.name == ToolIstiod {
 		if err := b.copyIstioCRDs(ctx); err != nil {

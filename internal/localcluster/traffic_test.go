@@ -46,15 +46,15 @@ func TestTrafficStats(t *testing.T) {
 	}
 }
 
-func TestReadTrailer(t *testing.T) {
+func TestIdentify(t *testing.T) {
 	var o outcome
 	o.code = codes.Unavailable
-	o.readTrailer(nil)
+	o.identify(firstOf(nil))
 	if o.reached || !o.lost() || o.workload != UnknownRevision || o.httpCode() != "503" || o.flags() != "UF" {
 		t.Errorf("nobody answered: %+v", o)
 	}
 	o = outcome{code: codes.Internal}
-	o.readTrailer(metadata.Pairs(TrailerPod, "p", TrailerRevision, "r", TrailerInjected, "true"))
+	o.identify(firstOf(metadata.Pairs(TrailerPod, "p", TrailerRevision, "r", TrailerInjected, "true")))
 	if !o.reached || o.lost() || o.revision != "r" || o.httpCode() != "200" || o.flags() != "-" {
 		t.Errorf("injected: %+v", o)
 	}

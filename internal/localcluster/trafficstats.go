@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 )
 
 // UnknownRevision stands for requests that never reached a pod.
@@ -119,6 +118,8 @@ type outcome struct {
 	message  string
 	reached  bool // a pod answered
 	injected bool
+	http     bool // called by HTTP, and not by gRPC
+	status   int  // of the answer by HTTP, 0 without one
 
 	revision, pod, version, workload, namespace string
 	canonicalService, canonicalRevision         string
@@ -127,15 +128,15 @@ type outcome struct {
 // lost tells failures of the way from failures of the app.
 func (o outcome) lost() bool { return o.code != codes.OK && !o.injected }
 
-// readTrailer fills in who answered.
-func (o *outcome) readTrailer(trailer metadata.MD) {
+// identify fills in who answered, from the trailers or headers of the answer.
+func (o *outcome) identify(answer func(key string) string) {
 	get := func(key string) string {
-		if v := trailer.Get(key); len(v) > 0 && v[0] != "" {
-			return v[0]
+		if v := answer(key); v != "" {
+			return v
 		}
 		return UnknownRevision
 	}
-	o.reached = len(trailer.Get(TrailerPod)) > 0
+	o.reached = answer(TrailerPod) != ""
 	o.injected = get(TrailerInjected) == "true"
 	o.revision, o.pod, o.version = get(TrailerRevision), get(TrailerPod), get(TrailerVersion)
 	o.workload, o.namespace = get(TrailerWorkload), get(TrailerNamespace)

