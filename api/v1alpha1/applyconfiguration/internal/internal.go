@@ -450,6 +450,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: p
       type:
         scalar: string
+    - name: share
+      type:
+        scalar: string
     - name: stable
       type:
         namedType: com.github.sluice-dev.sluice.api.v1alpha1.RequestCounts

@@ -13,7 +13,7 @@ func Explanation(screen draw.Screen, s *story.Snapshot) string {
 	e := story.Explain(s)
 	var b strings.Builder
 	b.WriteString(headline(screen, s.Rollout, e.Standing))
-	if text := traffic(s.Rollout); text != "" {
+	if text := traffic(s); text != "" {
 		b.WriteString(screen.Paragraph("  traffic: ", draw.Text(text)))
 	}
 	if len(e.Gates) > 0 {

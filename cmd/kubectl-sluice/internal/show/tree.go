@@ -53,7 +53,7 @@ func summary(screen draw.Screen, s *story.Snapshot) string {
 	if e.Position != "" {
 		field("step", e.Position+", for "+draw.Ago(s.Now, s.Rollout.Status.Step.EnteredAt.Time))
 	}
-	if text := traffic(s.Rollout); text != "" {
+	if text := traffic(s); text != "" {
 		field("traffic", text)
 	}
 	if gates := gateLine(e.Gates); gates != "" {
@@ -80,13 +80,18 @@ func headline(screen draw.Screen, r *v1alpha1.Rollout, standing story.Standing) 
 	return screen.Line(spans...) + screen.Paragraph("  ", draw.Text(standing.Message))
 }
 
-// traffic says who gets how much: what is asked, and what the routes say.
-func traffic(r *v1alpha1.Rollout) string {
+// traffic says who gets how much: what is asked, what the routes say, and what was
+// measured.
+func traffic(s *story.Snapshot) string {
 	var parts []string
+	r := s.Rollout
 	if c := r.Status.Canary; c != nil {
 		part := fmt.Sprintf("canary %s %d%%", c.Revision, c.Weight)
 		if at := r.Status.Step; at != nil && at.Weight != c.Weight {
 			part += fmt.Sprintf(" of %d%% asked", at.Weight)
+		}
+		if share := story.MeasuredShare(s); share != "" {
+			part += fmt.Sprintf(" (%s%% measured)", share)
 		}
 		parts = append(parts, part)
 	}

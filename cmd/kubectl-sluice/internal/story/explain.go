@@ -197,3 +197,18 @@ func (s *Snapshot) currentRun() *v1alpha1.AnalysisRun {
 	}
 	return run
 }
+
+// MeasuredShare is the percentage of requests that the canary was seen to have in this
+// step, by the first metric that compares; empty without one.
+func MeasuredShare(s *Snapshot) string {
+	run := s.currentRun()
+	if run == nil || !Releasing(s.Rollout) {
+		return ""
+	}
+	for i := range run.Status.Metrics {
+		if c := run.Status.Metrics[i].Comparison; c != nil && c.Share != "" {
+			return c.Share
+		}
+	}
+	return ""
+}

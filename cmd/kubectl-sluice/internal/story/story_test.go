@@ -215,6 +215,23 @@ func TestAlertGates(t *testing.T) {
 	}
 }
 
+// TestMeasuredShare holds that the measured share is that of the attempt in progress.
+func TestMeasuredShare(t *testing.T) {
+	s := storytest.Baking()
+	if got := story.MeasuredShare(s); got != "" {
+		t.Errorf("without a comparison: %q", got)
+	}
+	run := &s.Runs[0]
+	run.Status.Metrics[0].Comparison = &v1alpha1.ComparisonEvidence{Share: "9.8"}
+	if got := story.MeasuredShare(s); got != "9.8" {
+		t.Errorf("with one: %q", got)
+	}
+	run.Spec.Subject.Attempt--
+	if got := story.MeasuredShare(s); got != "" {
+		t.Errorf("of an earlier attempt: %q", got)
+	}
+}
+
 // TestNext holds when a Rollout acts by itself.
 func TestNext(t *testing.T) {
 	at := func(d time.Duration) time.Time { return storytest.Now.Add(d) }
