@@ -22,7 +22,7 @@ func enterComparison(s v1alpha1.MetricStatus) v1alpha1.MetricStatus {
 	}
 	if s.Comparison != nil {
 		c := *s.Comparison
-		c.InStep, c.Share = 0, ""
+		c.InStep, c.CanaryShare = 0, ""
 		s.Comparison = &c
 	}
 	return s

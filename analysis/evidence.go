@@ -23,7 +23,7 @@ func evidenceOf(spec *v1alpha1.AnalysisRunSpec, m *v1alpha1.Metric, state *compa
 	}
 	state.show(e)
 	if counted := state.Canary + state.Stable; state.Through*1000 > state.Step && counted > 0 {
-		e.Share = decimal(100 * state.Canary / counted)
+		e.CanaryShare = decimal(100 * state.Canary / counted)
 	}
 	if state.Through > 0 {
 		e.Through = microTime(time.UnixMilli(state.Through))

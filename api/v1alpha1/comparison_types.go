@@ -295,12 +295,12 @@ type ComparisonEvidence struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	InStep int64 `json:"inStep,omitempty"`
-	// share is the percentage of the requests of both revisions that the canary had in
+	// canaryShare is the percentage of the requests of both revisions that the canary had in
 	// the windows of this step that were counted last: the weight as it was measured,
 	// such as "9.8". Empty until one was counted.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
-	Share string `json:"share,omitempty"`
+	CanaryShare string `json:"canaryShare,omitempty"`
 	// dispersion is how much more the bad requests vary than if each were bad on its
 	// own; evidence counts for so much less. It is at least 1.
 	// +optional

@@ -169,7 +169,7 @@ func evidenceCases() []fieldCase {
 	cases := []fieldCase{
 		text(analysisRun, all+"leading", 0, 63), text(analysisRun, all+"state", 0, 512),
 		text(analysisRun, one+"odds", 0, 32), text(analysisRun, one+"interval", 0, 64),
-		text(analysisRun, one+"dispersion", 0, 32), text(analysisRun, one+"dispersionMessage", 0, 256),
+		text(analysisRun, one+"canaryShare", 0, 32), text(analysisRun, one+"dispersion", 0, 32), text(analysisRun, one+"dispersionMessage", 0, 256),
 		text(analysisRun, one+"missing", 0, 256), text(analysisRun, one+"state", 0, 32768),
 		text(analysisRun, one+"le", 0, 32),
 		keyed(analysisRun, one+"bounds", 0, 4, func(i int) any { return map[string]any{"le": fmt.Sprint(i)} }),

@@ -423,6 +423,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: canary
       type:
         namedType: com.github.sluice-dev.sluice.api.v1alpha1.RequestCounts
+    - name: canaryShare
+      type:
+        scalar: string
     - name: dispersion
       type:
         scalar: string
@@ -448,9 +451,6 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
     - name: p
-      type:
-        scalar: string
-    - name: share
       type:
         scalar: string
     - name: stable

@@ -206,8 +206,8 @@ func MeasuredShare(s *Snapshot) string {
 		return ""
 	}
 	for i := range run.Status.Metrics {
-		if c := run.Status.Metrics[i].Comparison; c != nil && c.Share != "" {
-			return c.Share
+		if c := run.Status.Metrics[i].Comparison; c != nil && c.CanaryShare != "" {
+			return c.CanaryShare
 		}
 	}
 	return ""

@@ -222,7 +222,7 @@ func TestMeasuredShare(t *testing.T) {
 		t.Errorf("without a comparison: %q", got)
 	}
 	run := &s.Runs[0]
-	run.Status.Metrics[0].Comparison = &v1alpha1.ComparisonEvidence{Share: "9.8"}
+	run.Status.Metrics[0].Comparison = &v1alpha1.ComparisonEvidence{CanaryShare: "9.8"}
 	if got := story.MeasuredShare(s); got != "9.8" {
 		t.Errorf("with one: %q", got)
 	}

@@ -30,10 +30,10 @@ type ComparisonEvidenceApplyConfiguration struct {
 	Stable *RequestCountsApplyConfiguration `json:"stable,omitempty"`
 	// inStep is how many requests the canary had in this step.
 	InStep *int64 `json:"inStep,omitempty"`
-	// share is the percentage of the requests of both revisions that the canary had in
+	// canaryShare is the percentage of the requests of both revisions that the canary had in
 	// the windows of this step that were counted last: the weight as it was measured,
 	// such as "9.8". Empty until one was counted.
-	Share *string `json:"share,omitempty"`
+	CanaryShare *string `json:"canaryShare,omitempty"`
 	// dispersion is how much more the bad requests vary than if each were bad on its
 	// own; evidence counts for so much less. It is at least 1.
 	Dispersion *string `json:"dispersion,omitempty"`
@@ -119,11 +119,11 @@ func (b *ComparisonEvidenceApplyConfiguration) WithInStep(value int64) *Comparis
 	return b
 }
 
-// WithShare sets the Share field in the declarative configuration to the given value
+// WithCanaryShare sets the CanaryShare field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
-// If called multiple times, the Share field is set to the value of the last call.
-func (b *ComparisonEvidenceApplyConfiguration) WithShare(value string) *ComparisonEvidenceApplyConfiguration {
-	b.Share = &value
+// If called multiple times, the CanaryShare field is set to the value of the last call.
+func (b *ComparisonEvidenceApplyConfiguration) WithCanaryShare(value string) *ComparisonEvidenceApplyConfiguration {
+	b.CanaryShare = &value
 	return b
 }
 
