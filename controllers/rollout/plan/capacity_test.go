@@ -113,3 +113,20 @@ func TestPercentIsRoundedUp(t *testing.T) {
 		}
 	}
 }
+
+// TestForceNeedsPodsThatStay holds that a step's time does not begin on pods that were
+// just told to go.
+func TestForceNeedsPodsThatStay(t *testing.T) {
+	for _, tc := range []struct {
+		asked int32
+		want  bool
+	}{{1, true}, {0, false}} {
+		o := releasing(func(o *Observed) {
+			o.Position.Step.InForceSince = nil
+			o.ReplicaSets[1].Desired = tc.asked
+		})
+		if p := Decide(o); (p.Position.Step.InForceSince != nil) != tc.want {
+			t.Errorf("with %d of 1 pods asked for: in force since %v", tc.asked, p.Position.Step.InForceSince)
+		}
+	}
+}

@@ -264,7 +264,7 @@ func (d *decision) markInForce() {
 
 // trackForce compares the routing that is seen with the step's.
 func (d *decision) trackForce() {
-	step, state, available := d.p.Step, d.o.Routing.State, d.o.replicaSet(d.p.Canary).Available
+	step, state, available := d.p.Step, d.o.Routing.State, d.o.replicaSet(d.p.Canary).staying()
 	if available > step.Progress {
 		step.Progress, step.ProgressAt = available, d.o.Now
 	}
