@@ -131,6 +131,35 @@ func (d *decision) promoteOnCommand() {
 	}
 }
 
+func (d *decision) pauseOnCommand() {
+	for _, a := range d.pending(v1alpha1.ActionPause) {
+		if refused := d.refusal(a); refused != nil {
+			d.outcome(a, false, refused.Reason, refused.Message)
+			continue
+		}
+		message := fmt.Sprintf("paused in step %s by %s", d.p.Step.Name, attribution(a))
+		d.pause(v1alpha1.ReasonPaused, message)
+		d.applied(a, message)
+	}
+}
+
+// resumeOnCommand lets the final move go on after a pause: there is no further step
+// that a promotion would lead to.
+func (d *decision) resumeOnCommand() {
+	if d.p.Pause == nil || !d.o.promoting(&d.p) || d.o.Spec.Problem != nil {
+		return
+	}
+	for _, a := range d.pending(v1alpha1.ActionPromote, v1alpha1.ActionPromoteFull) {
+		if d.p.Pause == nil || d.refusal(a) != nil {
+			continue
+		}
+		message := fmt.Sprintf("step %s goes on, as %s wants", d.p.Step.Name, attribution(a))
+		d.p.Pause = nil
+		d.transition(v1alpha1.TransitionStepEntered, d.p.Canary, d.p.Step.Name, v1alpha1.ReasonPromoting, message)
+		d.applied(a, message)
+	}
+}
+
 // refuseRemaining ends actions that the rules said nothing of and never will. The
 // others wait for a usable spec until they expire.
 func (d *decision) refuseRemaining() {
