@@ -210,7 +210,8 @@ type PauseStatus struct {
 	At metav1.MicroTime `json:"at"`
 }
 
-// AlertsStatus tells which alerts are not the canary's doing.
+// AlertsStatus tells which alerts do nothing more in an attempt: those that are not the
+// canary's doing, and those that were acted on.
 type AlertsStatus struct {
 	// attempt that it speaks of.
 	// +required

@@ -61,8 +61,8 @@ type RolloutStatus struct {
 	// +optional
 	Pause *PauseStatus `json:"pause,omitempty"`
 
-	// alerts tells which alerts are not the canary's doing. Absent without alert rules,
-	// and without a release that is in progress or watched after its promotion.
+	// alerts tells which alerts do nothing more in this attempt. Absent without alert
+	// rules, and without a release that is in progress or watched after its promotion.
 	// +optional
 	Alerts *AlertsStatus `json:"alerts,omitempty"`
 

@@ -30,6 +30,14 @@ func withAlerts(r *v1alpha1.Rollout) {
 	}
 }
 
+// toldOfAlerts has a Rollout take alerts' commands while nobody asks which fire.
+func toldOfAlerts(r *v1alpha1.Rollout) {
+	withAlerts(r)
+	for i := range r.Spec.Alerts {
+		r.Spec.Alerts[i].WhenUnknown = v1alpha1.AlertsUnknownIgnore
+	}
+}
+
 // alerted is a Rollout with alert rules, halfway in a release.
 func (w *world) alerted(name string, watch AlertWatch) string {
 	w.t.Helper()

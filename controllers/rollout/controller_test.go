@@ -276,8 +276,8 @@ func TestAutoscalerSeesStableAlone(t *testing.T) {
 	w.Expect(w.pods()[w.get("app").Status.Stable.Revision]).To(gomega.Equal(int32(8)))
 }
 
-// TestCrashAtEveryWrite ends the process around every single write of a release
-// and of an abort, and starts another: the end must be the same as without.
+// TestCrashAtEveryWrite ends the process around every single write of a release, of
+// an abort, and of what alerts do to one, and starts another: the end must be the same as without.
 func TestCrashAtEveryWrite(t *testing.T) {
 	for name, tc := range map[string]struct {
 		play func(*world)
@@ -292,6 +292,28 @@ func TestCrashAtEveryWrite(t *testing.T) {
 		"abort": {func(w *world) {
 			w.settle("app", w.at("app", "half"))
 			w.command("app", v1alpha1.ActionAbort, w.get("app").Status.Canary.Revision)
+			w.settle("app")
+		}},
+		"abort by an alert": {func(w *world) {
+			w.edit("app", toldOfAlerts)
+			w.settle("app", w.at("app", "half"))
+			w.alert("app", "abort", w.get("app").Status.Canary.Revision, v1alpha1.ActionAbort)
+			w.settle("app")
+		}},
+		"pause by an alert, until somebody promotes": {func(w *world) {
+			w.edit("app", toldOfAlerts)
+			w.settle("app", w.at("app", "half"))
+			canary := w.get("app").Status.Canary.Revision
+			w.alert("app", "pause", canary, v1alpha1.ActionPause)
+			w.settle("app")
+			w.command("app", v1alpha1.ActionPromote, canary)
+			w.settle("app")
+		}},
+		"rollback by an alert after the promotion": {func(w *world) {
+			w.edit("app", toldOfAlerts)
+			w.edit("app", watched)
+			w.settle("app", w.keepsPrevious("app"))
+			w.alert("app", "abort", w.get("app").Status.Stable.Revision, v1alpha1.ActionAbort)
 			w.settle("app")
 		}},
 	} {

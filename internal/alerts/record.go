@@ -111,7 +111,8 @@ func abortedBy(matches []match) map[string]int32 {
 }
 
 // actionName is the same for every delivery of an alert, so that it is acted on
-// once however often it arrives.
+// once however often it arrives. The episode counts how often it was written down
+// again.
 func actionName(rule string, t *Target, a *Alert, episode int) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%s\x00%s",
 		a.Fingerprint, a.StartsAt.UTC().Format(time.RFC3339Nano), t.UID, t.Canary, rule))

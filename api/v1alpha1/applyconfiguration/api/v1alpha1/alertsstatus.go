@@ -9,7 +9,8 @@ import (
 // AlertsStatusApplyConfiguration represents a declarative configuration of the AlertsStatus type for use
 // with apply.
 //
-// AlertsStatus tells which alerts are not the canary's doing.
+// AlertsStatus tells which alerts do nothing more in an attempt: those that are not the
+// canary's doing, and those that were acted on.
 type AlertsStatusApplyConfiguration struct {
 	// attempt that it speaks of.
 	Attempt *int32 `json:"attempt,omitempty"`

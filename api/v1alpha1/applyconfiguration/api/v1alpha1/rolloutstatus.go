@@ -37,8 +37,8 @@ type RolloutStatusApplyConfiguration struct {
 	// pause tells why the release waits for somebody to promote it, where a Pause
 	// action or an alert made it wait. Absent unless one did.
 	Pause *PauseStatusApplyConfiguration `json:"pause,omitempty"`
-	// alerts tells which alerts are not the canary's doing. Absent without alert rules,
-	// and without a release that is in progress or watched after its promotion.
+	// alerts tells which alerts do nothing more in this attempt. Absent without alert
+	// rules, and without a release that is in progress or watched after its promotion.
 	Alerts *AlertsStatusApplyConfiguration `json:"alerts,omitempty"`
 	// draining tells since when no traffic is routed to revisions that nobody
 	// needs: those that wait for their drain time, and those that lost their pods
